@@ -1,0 +1,64 @@
+package collectors
+
+import (
+	"sync"
+	"time"
+
+	"github.com/grapevine-mesh/grapevine/health"
+)
+
+// Report gathers what one run of a check saw. Collect may write to it from
+// several goroutines. Once taken it is closed: what a goroutine that outlived
+// its run still writes is dropped.
+type Report struct {
+	now func() time.Time
+
+	mu      sync.Mutex // guards all below
+	closed  bool
+	samples []Sample
+	results []health.Result
+}
+
+// Sample is one value of one series.
+type Sample struct {
+	Metric *Metric
+	Labels []string // values, in the order of Metric.Labels
+	Value  float64
+}
+
+// NewReport returns an empty report that stamps its results by now.
+func NewReport(now func() time.Time) *Report { return &Report{now: now} }
+
+// Sample records a gauge or counter. labels are the values of m.Labels in
+// their order; a wrong number of them is a bug and panics.
+func (r *Report) Sample(m *Metric, value float64, labels ...string) {
+	if len(labels) != len(m.Labels) {
+		panic("collectors: " + m.Name + ": wrong number of label values")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.samples = append(r.samples, Sample{Metric: m, Labels: labels, Value: value})
+	}
+}
+
+// Verdict records what is to be said of one subject. reason is a sentence
+// that names the subject, for a person who sees nothing else.
+func (r *Report) Verdict(subject string, status health.Status, reason string, evidence health.Evidence) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.results = append(r.results, health.Result{
+			Subject: subject, Status: status, Reason: reason, Evidence: evidence, Observed: r.now(),
+		})
+	}
+}
+
+// Take closes the report and returns what it holds. The results carry neither
+// Check nor Since: the schedule knows these.
+func (r *Report) Take() ([]Sample, []health.Result) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	return r.samples, r.results
+}
