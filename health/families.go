@@ -29,7 +29,7 @@ func FromFamilies(version, drop string, families []*dto.MetricFamily) (*Schema, 
 			bounds, vs := measure(family.Type, m)
 			all = append(all, measured{Series{Labels: labelsOf(m, drop), Bounds: bounds}, vs})
 		}
-		slices.SortStableFunc(all, func(a, b measured) int { return compareLabels(a.series.Labels, b.series.Labels) })
+		slices.SortStableFunc(all, func(a, b measured) int { return CompareLabels(a.series.Labels, b.series.Labels) })
 		for _, m := range all {
 			family.Series = append(family.Series, m.series)
 			values = append(values, m.values...)
@@ -65,7 +65,8 @@ func labelsOf(m *dto.Metric, drop string) []Label {
 	return labels
 }
 
-func compareLabels(a, b []Label) int {
+// CompareLabels orders label sets, each sorted by name.
+func CompareLabels(a, b []Label) int {
 	return slices.CompareFunc(a, b, func(x, y Label) int {
 		return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.Value, y.Value))
 	})

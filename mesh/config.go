@@ -1,10 +1,15 @@
 package mesh
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/go-kit/log"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/grapevine-mesh/grapevine/mesh/frame"
 )
 
 // Config is what a Mesh needs. Fields without a comment on their zero value
@@ -17,16 +22,16 @@ type Config struct {
 	Bind      string   // host:port of the gossip, TCP and UDP; port 0 takes a free one
 	Exchange  string   // host:port of the exchange; port 0 takes a free one
 	Advertise string   // host[:port] that others reach the gossip at; empty: found out
-	Web       string   // host:port of the web interface to tell others; empty: none
+	Web       string   // host:port of the web interface as bound, to tell others; empty: none
 	Join      []string // host[:port] of seeds; may be empty, and may all be down
 
 	GossipKey []byte            // 16, 24 or 32 bytes; empty: gossip is not encrypted
-	TLS       *TLSFiles         // nil: an identity of our own making, trusted by gossip's word
+	TLS       *TLSFiles         // nil: an identity of our own making, trusted by the gossip's word
 	Tags      map[string]string // roles, zone
 
 	StoragePath string // holds the epoch, the peers and the identity
 
-	PublishInterval  time.Duration // a frame is published at least this often
+	PublishInterval  time.Duration // the pace at which Publish is promised to be called
 	ExchangeInterval time.Duration // pace of anti-entropy
 	StaleAfter       time.Duration // a node's series end at this age
 	ForgetAfter      time.Duration // a silent node is forgotten at this age
@@ -43,12 +48,37 @@ type TLSFiles struct{ CA, Cert, Key string }
 // Limits bound what peers can make this node hold.
 type Limits struct {
 	Members    int // nodes held
-	Series     int // series a node
-	FrameBytes int // bytes a frame
-	LabelBytes int // bytes a label value
+	Series     int // series and buckets a node
+	FrameBytes int // bytes a frame, and bytes a schema
+	LabelBytes int // bytes of any label value, help text or reason
 }
 
 // DefaultLimits holds for clusters of some thousand nodes.
 func DefaultLimits() Limits {
 	return Limits{Members: 10_000, Series: 20_000, FrameBytes: 1 << 20, LabelBytes: 1 << 10}
+}
+
+func (l Limits) frame() frame.Limits {
+	return frame.Limits{
+		FrameBytes: l.FrameBytes, SchemaBytes: l.FrameBytes, Series: l.Series, Results: l.Series, TextBytes: l.LabelBytes,
+	}
+}
+
+// validate names the first field that no mesh can work with.
+func (c *Config) validate() error {
+	switch {
+	case c.Node == "" || len(c.Node) > 128 || strings.ContainsAny(c.Node, " \t\r\n\x00"):
+		return fmt.Errorf("--node.name: %q is not a name of 1 to 128 characters without blanks", c.Node)
+	case c.Cluster == "" || len(c.Cluster) > 64:
+		return fmt.Errorf("--mesh.cluster: %q is not a name of 1 to 64 characters", c.Cluster)
+	case len(c.GossipKey) != 0 && len(c.GossipKey) != 16 && len(c.GossipKey) != 24 && len(c.GossipKey) != 32:
+		return fmt.Errorf("--mesh.key-file: a key of %d bytes; 16, 24 or 32 are wanted", len(c.GossipKey))
+	case c.StaleAfter < overdue(c.PublishInterval):
+		return fmt.Errorf("--mesh.stale-after: %v is less than %v, in which a node may miss a frame or two", c.StaleAfter, overdue(c.PublishInterval))
+	case c.ForgetAfter < c.StaleAfter:
+		return fmt.Errorf("--mesh.forget-after: %v is less than --mesh.stale-after, %v", c.ForgetAfter, c.StaleAfter)
+	case c.PublishInterval <= 0 || c.ExchangeInterval <= 0:
+		return errors.New("the mesh needs a publish and an exchange interval above 0")
+	}
+	return nil
 }

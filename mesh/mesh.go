@@ -5,30 +5,241 @@ package mesh
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/grapevine-mesh/grapevine/health"
+	"github.com/grapevine-mesh/grapevine/mesh/exchange"
+	"github.com/grapevine-mesh/grapevine/mesh/state"
 )
 
 // Mesh is this node's part in the cluster.
-type Mesh struct{}
+type Mesh struct {
+	cfg      Config
+	logger   log.Logger
+	storage  *storage
+	memory   memory // as recalled; the keeper goroutine goes on from it
+	identity *identity
+	trust    *trust
+	store    *state.Store
+	exchange *exchange.Exchange
+	observer *observer
+
+	listener net.Listener // of the exchange; nil before Listen
+	gossip   *gossip      // nil before Listen
+
+	news      chan struct{} // something was published: tell somebody at once
+	newEpochs chan struct{} // a new epoch is to be remembered
+}
 
 // New checks cfg and reads what an earlier run left in StoragePath. It opens
 // no port and starts nothing.
-func New(cfg Config) (*Mesh, error) { return &Mesh{}, nil }
+func New(cfg Config) (*Mesh, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	st, err := openStorage(cfg.StoragePath, cfg.Logger)
+	if err != nil {
+		return nil, err
+	}
+	memory, err := st.recall(cfg.Cluster, cfg.Node)
+	if err != nil {
+		return nil, err
+	}
+	id, err := newIdentity(cfg.Node, cfg.TLS, st)
+	if err != nil {
+		return nil, err
+	}
+	m := &Mesh{
+		cfg: cfg, logger: cfg.Logger, storage: st, memory: memory, identity: id,
+		news: make(chan struct{}, 1), newEpochs: make(chan struct{}, 1),
+	}
+	m.observer = newObserver(cfg.Logger, cfg.Registry)
+	m.trust = newTrust(id, func(name string) (Member, bool) { return m.gossip.member(name) })
+	m.store = state.New(state.Config{
+		Self: cfg.Node, Cluster: cfg.Cluster, Trust: m.trust,
+		Limits: cfg.Limits.frame(), Nodes: cfg.Limits.Members,
+		Identity: id.encoded, Key: id.signer(), ForgetAfter: cfg.ForgetAfter, Now: time.Now,
+		Start: func(uint64) { signal(m.newEpochs) },
+	}, memory.Epoch)
+	m.exchange = exchange.New(exchange.Config{
+		Node: cfg.Node, Cluster: cfg.Cluster, Store: m.store, Limits: cfg.Limits.frame(),
+		TLS: id.tlsConfig(), Authenticate: m.trust.authenticate, Observer: m.observer,
+	})
+	cfg.Registry.MustRegister(viewCollector{m})
+	return m, nil
+}
 
-// Listen opens the gossip and the exchange port and answers on them.
-func (m *Mesh) Listen() error { return nil }
+// signal wakes the receiver of c, who may be awake already.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Listen opens the gossip and the exchange port. An error names the flag of
+// the port that could not be opened, and leaves none open.
+func (m *Mesh) Listen() error {
+	listener, err := net.Listen("tcp", m.cfg.Exchange)
+	if err != nil {
+		return fmt.Errorf("--mesh.exchange: %w", err)
+	}
+	m.gossip, err = listenGossip(gossipConfig{
+		Config: m.cfg, exchangeAddr: listener.Addr().String(), fingerprint: m.identity.fingerprint(),
+		logs: serfLog{m.logger}, refused: m.observer.refusedMember, left: m.store.Forget,
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("--mesh.bind: %w", err), listener.Close())
+	}
+	m.listener = listener
+	return nil
+}
+
+// leaveTimeout bounds the goodbye.
+const leaveTimeout = 4 * time.Second
 
 // Run takes part until ctx ends; then it says goodbye and closes all that
 // Listen opened. Unreachable seeds are tried again for as long as it takes.
-func (m *Mesh) Run(ctx context.Context) error { return nil }
+func (m *Mesh) Run(ctx context.Context) error {
+	watchCtx, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWatching()
+	go m.gossip.watch(watchCtx) // until after the goodbye, which is news too
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return m.exchange.Serve(ctx, m.listener) })
+	group.Go(func() error { m.spread(ctx); return nil })
+	group.Go(func() error { m.sweep(ctx); return nil })
+	// A disk that hangs and a seed that swallows packets must not hold up
+	// the goodbye: these two are not waited for.
+	go m.keep(ctx)
+	go m.join(ctx)
+
+	err := group.Wait()
+	m.exchange.Close()
+	left := make(chan error, 1)
+	go func() { left <- m.gossip.leave() }()
+	select {
+	case leaveErr := <-left:
+		return errors.Join(err, leaveErr)
+	case <-time.After(leaveTimeout):
+		return errors.Join(err, fmt.Errorf("saying goodbye took more than %v", leaveTimeout))
+	}
+}
 
 // Publish makes s the newest word of this node. s.Node is this node's name.
-func (m *Mesh) Publish(s health.Snapshot) error { return nil }
+func (m *Mesh) Publish(s health.Snapshot) error {
+	if err := m.store.Publish(s, m.cfg.PublishInterval); err != nil {
+		return fmt.Errorf("publishing: %w", err)
+	}
+	signal(m.news)
+	return nil
+}
 
-// View is the cluster as seen from here, now.
-func (m *Mesh) View() View { return View{} }
+// maxRounds is how many exchanges this node has under way at once at most:
+// a peer that hangs takes one of them, not all.
+const maxRounds = 4
 
-// GossipAddr and ExchangeAddr are host:port as bound by Listen.
-func (m *Mesh) GossipAddr() string   { return "" }
-func (m *Mesh) ExchangeAddr() string { return "" }
+// spread exchanges with one random peer at a time, at the pace of
+// ExchangeInterval and at once when there is news.
+func (m *Mesh) spread(ctx context.Context) {
+	var rounds errgroup.Group
+	rounds.SetLimit(maxRounds)
+	defer rounds.Wait() //nolint:errcheck // rounds report to the observer
+	for {
+		jitter := time.Duration(rand.Int64N(int64(m.cfg.ExchangeInterval)/5 + 1))
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.news:
+		case <-time.After(m.cfg.ExchangeInterval - jitter):
+		}
+		name, address, ok := m.pick()
+		if !ok {
+			continue
+		}
+		rounds.TryGo(func() error {
+			m.observer.round(m.exchange.Sync(ctx, name, address), name)
+			return nil
+		})
+	}
+}
+
+// pick draws a peer: mostly a living one, now and then one that serf has
+// given up, so that a healed partition is found from either side.
+func (m *Mesh) pick() (name, address string, ok bool) {
+	var alive, failed []string
+	members := m.gossip.all()
+	for name, member := range members {
+		switch {
+		case name == m.cfg.Node || member.Exchange == "":
+		case member.State == MemberAlive || member.State == MemberLeaving:
+			alive = append(alive, name)
+		case member.State == MemberFailed:
+			failed = append(failed, name)
+		}
+	}
+	from := alive
+	if len(failed) > 0 && (len(alive) == 0 || rand.IntN(10) == 0) {
+		from = failed
+	}
+	if len(from) == 0 {
+		return "", "", false
+	}
+	name = from[rand.IntN(len(from))]
+	return name, members[name].Exchange, true
+}
+
+func (m *Mesh) sweep(ctx context.Context) {
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			m.store.Sweep()
+		}
+	}
+}
+
+// keep remembers the epoch and the peers for the next start.
+func (m *Mesh) keep(ctx context.Context) {
+	kept := m.memory
+	tick := time.NewTicker(30 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-m.newEpochs:
+		}
+		next := kept
+		next.Epoch = m.store.Epoch()
+		next.Peers = m.peers(kept.Peers)
+		if next.Epoch == kept.Epoch && slices.Equal(next.Peers, kept.Peers) {
+			continue
+		}
+		if err := m.storage.remember(next); err != nil {
+			level.Warn(m.logger).Log("msg", "cannot remember the peers for the next start", "err", err) //nolint:errcheck
+			continue
+		}
+		kept = next
+	}
+}
+
+// GossipAddr and ExchangeAddr are host:port as others reach them. They are
+// known after Listen.
+func (m *Mesh) GossipAddr() string { return m.gossip.addr() }
+
+// ExchangeAddr is where the exchange is bound.
+func (m *Mesh) ExchangeAddr() string { return m.listener.Addr().String() }

@@ -39,6 +39,9 @@ type Member struct {
 	Web      string            // host:port of the web interface; empty if it has none
 	Version  string            // of the program
 	Tags     map[string]string // roles, zone
+
+	fingerprint string    // of its identity, as the gossip announces it
+	since       time.Time // when this node first heard of it
 }
 
 // MemberState is serf's word on a member: a hint, never a verdict.

@@ -1,0 +1,41 @@
+package mesh
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// grace is how long a member that was just heard of may stay silent before
+// its silence means anything.
+const grace = 15 * time.Second
+
+// View is the cluster as seen from here, now.
+func (m *Mesh) View() View {
+	now := time.Now()
+	view := View{Self: m.cfg.Node}
+	members := m.gossip.all()
+	for _, held := range m.store.Nodes() {
+		node := Node{
+			Name: held.Name, Member: members[held.Name], Snapshot: held.Snapshot,
+			Age: max(0, now.Sub(held.Made)), Epoch: held.Version.Epoch, Version: held.Version.Number,
+		}
+		delete(members, held.Name)
+		node.Up = node.Age <= min(overdue(held.Interval), m.cfg.StaleAfter)
+		if node.Age > m.cfg.StaleAfter {
+			node.Snapshot = nil
+		}
+		view.Nodes = append(view.Nodes, node)
+	}
+	for name, member := range members {
+		if member.State != MemberLeft && (now.Sub(member.since) > grace || name == m.cfg.Node) {
+			view.Nodes = append(view.Nodes, Node{Name: name, Member: member, Age: -1})
+		}
+	}
+	slices.SortFunc(view.Nodes, func(a, b Node) int { return strings.Compare(a.Name, b.Name) })
+	return view
+}
+
+// overdue is the age at which a node has missed two frames and the third is
+// late by more than the way here takes.
+func overdue(interval time.Duration) time.Duration { return 3*interval + 2*time.Second }

@@ -1,0 +1,162 @@
+package exchange
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/grapevine-mesh/grapevine/mesh/state"
+)
+
+// Sync brings this node and the peer called name at address up to each
+// other's knowledge, as far as one round carries.
+func (x *Exchange) Sync(ctx context.Context, name, address string) error {
+	c, reused, err := x.take(ctx, name, address)
+	if err != nil {
+		return err
+	}
+	err = x.sync(ctx, c)
+	if err != nil && reused && ctx.Err() == nil && !refused(err) {
+		// The peer has closed an idle connection, or was restarted.
+		_ = c.Close()
+		if c, err = x.dial(ctx, name, address); err != nil {
+			return err
+		}
+		err = x.sync(ctx, c)
+	}
+	if err != nil {
+		_ = c.Close()
+		x.report(name, err)
+		return err
+	}
+	x.putBack(c)
+	return nil
+}
+
+func refused(err error) bool {
+	var refusal *state.Refusal
+	return errors.Is(err, errReported) || errors.As(err, &refusal)
+}
+
+func (x *Exchange) sync(ctx context.Context, c *conn) error {
+	store := x.cfg.Store
+	news, err := c.ask(ctx, message{kind: kindSync, have: store.Digest()}, kindNews)
+	if err != nil {
+		return err
+	}
+	if len(news.frames) > 0 {
+		hashes, err := state.References(news.frames, x.cfg.Limits)
+		if err != nil {
+			return err
+		}
+		delta := state.Delta{Frames: news.frames}
+		if missing := store.Missing(hashes); len(missing) > 0 {
+			blobs, err := c.ask(ctx, message{kind: kindGet, hashes: missing}, kindBlobs)
+			if err != nil {
+				return err
+			}
+			delta.Blobs = blobs.blobs
+		}
+		if err := x.applied(c.peer, store.Apply(delta)); err != nil {
+			return err
+		}
+	}
+	if len(news.names) == 0 {
+		return nil
+	}
+	return x.push(ctx, c, store.Frames(news.names, deltaBudget/2))
+}
+
+// push sends frames, and with them the schemas and identities that the peer
+// says it lacks.
+func (x *Exchange) push(ctx context.Context, c *conn, frames []state.Relayed) error {
+	if len(frames) == 0 {
+		return nil
+	}
+	hashes, err := state.References(frames, x.cfg.Limits)
+	if err != nil {
+		return err
+	}
+	missing, err := c.ask(ctx, message{kind: kindOffer, hashes: hashes}, kindMissing)
+	if err != nil {
+		return err
+	}
+	_, err = c.ask(ctx, message{
+		kind: kindPush, frames: frames, blobs: x.cfg.Store.Blobs(missing.hashes, deltaBudget/2),
+	}, kindDone)
+	return err
+}
+
+// take returns an open connection to name, and whether it has been used before.
+func (x *Exchange) take(ctx context.Context, name, address string) (*conn, bool, error) {
+	x.mu.Lock()
+	c := x.idle[name]
+	delete(x.idle, name)
+	x.mu.Unlock()
+	if c != nil && time.Since(c.used) < idleTimeout/2 && c.RemoteAddr().String() == address {
+		return c, true, nil
+	}
+	if c != nil {
+		_ = c.Close()
+	}
+	c, err := x.dial(ctx, name, address)
+	return c, false, err
+}
+
+// putBack keeps c for the next exchange with its peer, and closes those that
+// have not been used for long.
+func (x *Exchange) putBack(c *conn) {
+	c.used = time.Now()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if old := x.idle[c.peer]; old != nil {
+		_ = old.Close()
+	}
+	x.idle[c.peer] = c
+	for name, other := range x.idle {
+		if time.Since(other.used) > idleTimeout/2 {
+			_ = other.Close()
+			delete(x.idle, name)
+		}
+	}
+}
+
+func (x *Exchange) dial(ctx context.Context, name, address string) (*conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
+	defer cancel()
+	var d net.Dialer
+	raw, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("reaching %s: %w", name, err)
+	}
+	secure := tls.Client(counted{raw, x.cfg.Observer}, x.cfg.TLS)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		err = fmt.Errorf("handshake with %s at %s: %w", name, address, err)
+		if ctx.Err() == nil {
+			x.refuse(name, ReasonHandshake, err)
+		}
+		return nil, err
+	}
+	c := newConn(secure)
+	c.peer = name
+	answer, err := c.ask(ctx, x.hello(), kindHello)
+	if err == nil {
+		err = x.greet(answer, secure.ConnectionState())
+	}
+	if err == nil && answer.node != name {
+		err = &state.Refusal{Reason: state.ReasonIdentity, Err: fmt.Errorf("%s answers where %s should be", answer.node, name)}
+	}
+	if err != nil {
+		_ = secure.Close()
+		x.report(name, err)
+		return nil, err
+	}
+	return c, nil
+}
+
+// Close closes the idle connections.
+func (x *Exchange) Close() { x.closeAll() }

@@ -1,0 +1,178 @@
+package exchange
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/grapevine-mesh/grapevine/mesh/frame"
+	"github.com/grapevine-mesh/grapevine/mesh/state"
+)
+
+// Config is what an Exchange needs. All fields are required.
+type Config struct {
+	Node    string
+	Cluster string
+	Store   *state.Store
+	Limits  frame.Limits
+	TLS     *tls.Config // used for both sides; asks for a certificate of any kind
+
+	// Authenticate reports whether certificates, the peer's own first, may
+	// act as node.
+	Authenticate func(node string, certificates []*x509.Certificate) error
+	Observer     Observer
+}
+
+// Observer is told what happens, to count and log it.
+type Observer interface {
+	// Refused is called when a peer, or a frame that it relays, is refused.
+	// peer is its name if it got as far as telling one, else its address.
+	Refused(peer string, refusal *state.Refusal)
+	// Applied is called with what became of the frames of one message.
+	Applied(applied, old int)
+	// Transferred is called with bytes read and written.
+	Transferred(in, out int)
+}
+
+// The reasons for which peers are refused, beside those of package state.
+const (
+	ReasonCluster    = "cluster"    // belongs to another cluster
+	ReasonHandshake  = "handshake"  // TLS failed
+	ReasonCrowd      = "crowd"      // too many connections
+	ReasonTooLarge   = "too_large"  // message over the limit
+	ReasonUnexpected = "unexpected" // message out of turn
+	ReasonTimeout    = "timeout"    // too slow
+)
+
+const (
+	maxConns        = 1024
+	maxConnsPerPeer = 8
+	helloTimeout    = 3 * time.Second
+	requestTimeout  = 5 * time.Second
+	idleTimeout     = time.Minute
+)
+
+// Exchange is this node's end of all exchanges. It is safe for concurrent use.
+type Exchange struct {
+	cfg Config
+
+	mu    sync.Mutex        // guards all below
+	idle  map[string]*conn  // by peer name: open connections nobody uses now
+	peers map[string]int    // connections served, by peer name
+	open  map[net.Conn]bool // connections served
+}
+
+// New returns an Exchange. It opens nothing.
+func New(cfg Config) *Exchange {
+	return &Exchange{cfg: cfg, idle: map[string]*conn{}, peers: map[string]int{}, open: map[net.Conn]bool{}}
+}
+
+// Serve answers peers on l until ctx ends, and then closes l and every
+// connection.
+func (x *Exchange) Serve(ctx context.Context, l net.Listener) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		<-ctx.Done()
+		x.closeAll()
+		return l.Close()
+	})
+	group.Go(func() error {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				if ctx.Err() != nil {
+					return nil
+				}
+				// Out of file descriptors, most likely: it passes.
+				select {
+				case <-time.After(100 * time.Millisecond):
+					continue
+				case <-ctx.Done():
+					return nil
+				}
+			}
+			if !x.admit(c) {
+				x.refuse(c.RemoteAddr().String(), ReasonCrowd, fmt.Errorf("more than %d connections", maxConns))
+				_ = c.Close()
+				continue
+			}
+			group.Go(func() error {
+				defer x.dismiss(c)
+				x.serve(ctx, c)
+				return nil
+			})
+		}
+	})
+	return group.Wait()
+}
+
+func (x *Exchange) admit(c net.Conn) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.open) >= maxConns {
+		return false
+	}
+	x.open[c] = true
+	return true
+}
+
+func (x *Exchange) dismiss(c net.Conn) {
+	x.mu.Lock()
+	delete(x.open, c)
+	x.mu.Unlock()
+	_ = c.Close()
+}
+
+func (x *Exchange) closeAll() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for c := range x.open {
+		_ = c.Close()
+	}
+	for name, c := range x.idle {
+		_ = c.Close()
+		delete(x.idle, name)
+	}
+}
+
+func (x *Exchange) refuse(peer, reason string, err error) {
+	x.cfg.Observer.Refused(peer, &state.Refusal{Reason: reason, Err: err})
+}
+
+// applied reports the outcome of a delta and returns the refusal for which
+// the connection is to be cut.
+func (x *Exchange) applied(peer string, out state.Outcome) error {
+	x.cfg.Observer.Applied(out.Applied, out.Old)
+	for _, r := range out.Refused {
+		x.cfg.Observer.Refused(peer, r)
+		if r.Hostile {
+			return errReported
+		}
+	}
+	return nil
+}
+
+// errReported ends a connection whose refusal the observer has been told of.
+var errReported = errors.New("refused")
+
+// report tells the observer why a connection ended, if it was refused.
+func (x *Exchange) report(peer string, err error) {
+	var refusal *state.Refusal
+	var netErr net.Error
+	switch {
+	case err == nil || errors.Is(err, errReported):
+	case errors.As(err, &refusal):
+		x.cfg.Observer.Refused(peer, refusal)
+	case errors.Is(err, errTooLarge):
+		x.refuse(peer, ReasonTooLarge, err)
+	case errors.As(err, &netErr) && netErr.Timeout():
+		x.refuse(peer, ReasonTimeout, err)
+	}
+}

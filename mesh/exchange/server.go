@@ -1,0 +1,116 @@
+package exchange
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/grapevine-mesh/grapevine/mesh/state"
+)
+
+// serve answers one peer until it goes, falls silent or misbehaves.
+func (x *Exchange) serve(ctx context.Context, raw net.Conn) {
+	remote := raw.RemoteAddr().String()
+	secure := tls.Server(counted{raw, x.cfg.Observer}, x.cfg.TLS)
+	_ = raw.SetDeadline(time.Now().Add(helloTimeout))
+	if err := secure.HandshakeContext(ctx); err != nil {
+		if !errors.Is(err, io.EOF) && ctx.Err() == nil { // a port scan or a health probe is no stranger
+			x.refuse(remote, ReasonHandshake, err)
+		}
+		return
+	}
+	c := newConn(secure)
+	greeting, err := c.read()
+	if err == nil {
+		err = x.greet(greeting, secure.ConnectionState())
+	}
+	if err == nil {
+		c.peer = greeting.node
+		err = x.enter(c.peer)
+	}
+	if err != nil {
+		_ = writeMessage(c, message{kind: kindRefused, reason: err.Error()})
+		x.report(nameOr(greeting.node, remote), err)
+		return
+	}
+	defer x.leave(c.peer)
+	if err := writeMessage(c, x.hello()); err != nil {
+		return
+	}
+	for {
+		_ = c.SetDeadline(time.Now().Add(idleTimeout))
+		if _, err := c.reader.Peek(1); err != nil {
+			return // gone or idle: either is its right
+		}
+		_ = c.SetDeadline(time.Now().Add(requestTimeout))
+		request, err := c.read()
+		if err != nil {
+			x.report(c.peer, err)
+			return
+		}
+		answer, err := x.answer(c.peer, request)
+		if err != nil {
+			_ = writeMessage(c, message{kind: kindRefused, reason: err.Error()})
+			x.report(c.peer, err)
+			return
+		}
+		if err := writeMessage(c, answer); err != nil {
+			return
+		}
+	}
+}
+
+func nameOr(name, address string) string {
+	if name == "" {
+		return address
+	}
+	return fmt.Sprintf("%.100s (%s)", name, address)
+}
+
+// answer does what a request asks for.
+func (x *Exchange) answer(peer string, request message) (message, error) {
+	store := x.cfg.Store
+	switch request.kind {
+	case kindSync:
+		frames, wants, refusal := store.Diff(request.have, deltaBudget)
+		if refusal != nil {
+			x.cfg.Observer.Refused(peer, refusal)
+			if refusal.Hostile {
+				return message{}, errReported
+			}
+		}
+		return message{kind: kindNews, frames: frames, names: wants}, nil
+	case kindGet:
+		return message{kind: kindBlobs, blobs: store.Blobs(request.hashes, deltaBudget)}, nil
+	case kindOffer:
+		return message{kind: kindMissing, hashes: store.Missing(request.hashes)}, nil
+	case kindPush:
+		out := store.Apply(state.Delta{Frames: request.frames, Blobs: request.blobs})
+		return message{kind: kindDone}, x.applied(peer, out)
+	default:
+		return message{}, unexpected(request.kind)
+	}
+}
+
+// enter counts a connection of peer in, and refuses one too many.
+func (x *Exchange) enter(peer string) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.peers[peer] >= maxConnsPerPeer {
+		return &state.Refusal{Reason: ReasonCrowd, Err: fmt.Errorf("has %d connections already", maxConnsPerPeer)}
+	}
+	x.peers[peer]++
+	return nil
+}
+
+func (x *Exchange) leave(peer string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.peers[peer]--; x.peers[peer] == 0 {
+		delete(x.peers, peer)
+	}
+}

@@ -1,0 +1,285 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+	"github.com/hashicorp/serf/serf"
+)
+
+// gossip is the membership, and the only place that knows serf.
+type gossip struct {
+	self, cluster string
+	refused       func(reason string, err error)
+	left          func(name string)
+
+	serf   *serf.Serf
+	events chan serf.Event
+
+	mu      sync.RWMutex // guards members
+	members map[string]Member
+}
+
+// The tags of a member. All of them together may take 512 bytes.
+const (
+	tagCluster     = "cluster"
+	tagExchange    = "x" // host:port, or port on the gossip's host
+	tagWeb         = "web"
+	tagVersion     = "version"
+	tagFingerprint = "id"
+	tagPrefix      = "t." // before the operator's own
+)
+
+// gossipConfig is what the membership needs to start.
+type gossipConfig struct {
+	Config
+	exchangeAddr string // as bound
+	fingerprint  string
+	logs         io.Writer
+	refused      func(reason string, err error)
+	left         func(name string) // called when a member has said goodbye
+}
+
+// listenGossip opens the gossip port and starts serf. Nobody is joined yet.
+func listenGossip(cfg gossipConfig) (*gossip, error) {
+	host, port, err := splitHostPort(cfg.Bind)
+	if err != nil {
+		return nil, fmt.Errorf("--mesh.bind: %w", err)
+	}
+	m := memberlist.DefaultLANConfig()
+	m.Name, m.BindAddr, m.BindPort = cfg.Node, host, port
+	m.LogOutput, m.TCPTimeout = cfg.logs, 3*time.Second
+	m.AdvertisePort = port
+	if cfg.Advertise != "" {
+		if m.AdvertiseAddr, m.AdvertisePort, err = advertised(cfg.Advertise, port); err != nil {
+			return nil, fmt.Errorf("--mesh.advertise: %w", err)
+		}
+	}
+	m.SecretKey = cfg.GossipKey
+
+	g := &gossip{
+		self: cfg.Node, cluster: cfg.Cluster, refused: cfg.refused, left: cfg.left,
+		events: make(chan serf.Event, 1024), members: map[string]Member{},
+	}
+	s := serf.DefaultConfig()
+	s.NodeName, s.MemberlistConfig, s.LogOutput = cfg.Node, m, cfg.logs
+	s.EventCh, s.Merge = g.events, g
+	s.ReconnectTimeout, s.TombstoneTimeout = cfg.ForgetAfter, min(cfg.ForgetAfter, time.Hour)
+	s.BroadcastTimeout, s.LeavePropagateDelay = time.Second, time.Second
+	// By majority vote the loser of a name would be shut down: a stranger
+	// could silence a node by taking its name. We count, and go on.
+	s.EnableNameConflictResolution = false
+	s.ValidateNodeNames = false // Kubernetes node names have dots
+	s.DisableCoordinates = true
+	s.Tags = map[string]string{
+		tagCluster: cfg.Cluster, tagExchange: reachable(cfg.exchangeAddr), tagVersion: cfg.Version, tagFingerprint: cfg.fingerprint,
+	}
+	if cfg.Web != "" {
+		s.Tags[tagWeb] = reachable(cfg.Web)
+	}
+	for k, v := range cfg.Tags {
+		s.Tags[tagPrefix+k] = v
+	}
+	s.Init()
+	if g.serf, err = serf.Create(s); err != nil {
+		return nil, fmt.Errorf("opening the gossip on %s: %w", cfg.Bind, err)
+	}
+	g.refresh()
+	return g, nil
+}
+
+// splitHostPort reads host:port; an empty host is every address.
+func splitHostPort(s string) (string, int, error) {
+	host, portText, err := net.SplitHostPort(s)
+	if err != nil {
+		return "", 0, err
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil {
+		return "", 0, fmt.Errorf("port %q is not a number up to 65535", portText)
+	}
+	if host == "" {
+		host = net.IPv4zero.String()
+	}
+	return host, int(port), nil
+}
+
+// advertised reads host[:port] and resolves the host, since gossip carries
+// addresses only.
+func advertised(s string, bound int) (string, int, error) {
+	host, port := s, bound
+	if h, p, err := splitHostPort(s); err == nil {
+		host, port = h, p
+	}
+	host = strings.Trim(host, "[]")
+	if net.ParseIP(host) != nil {
+		return host, port, nil
+	}
+	addrs, err := net.LookupIP(host)
+	if err != nil {
+		return "", 0, err
+	}
+	return addrs[0].String(), port, nil
+}
+
+// reachable turns a bound address into what others need: all of it, or, when
+// it is bound to every address, the port alone: they know the host.
+func reachable(bound string) string {
+	host, port, err := net.SplitHostPort(bound)
+	if err != nil {
+		return ""
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		return port
+	}
+	return bound
+}
+
+func dialable(tag, host string) string {
+	if tag == "" || strings.Contains(tag, ":") {
+		return tag
+	}
+	return net.JoinHostPort(host, tag)
+}
+
+// NotifyMerge is asked by serf before members are taken in.
+func (g *gossip) NotifyMerge(members []*serf.Member) error {
+	for _, m := range members {
+		if cluster := m.Tags[tagCluster]; cluster != g.cluster {
+			err := fmt.Errorf("%s at %s belongs to cluster %q, not to %q", m.Name, m.Addr, cluster, g.cluster)
+			g.refused("cluster", err)
+			return err
+		}
+	}
+	return nil
+}
+
+// watch follows the membership until ctx ends.
+func (g *gossip) watch(ctx context.Context) {
+	// Events can be lost behind serf's back; the list itself cannot.
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case event := <-g.events:
+			g.farewell(event)
+			for len(g.events) > 0 { // a join storm is one refresh, not one for each
+				g.farewell(<-g.events)
+			}
+			g.refresh()
+		case <-tick.C:
+			g.refresh()
+		}
+	}
+}
+
+// farewell passes on who has said goodbye.
+func (g *gossip) farewell(event serf.Event) {
+	if e, ok := event.(serf.MemberEvent); ok && e.EventType() == serf.EventMemberLeave {
+		for _, m := range e.Members {
+			g.left(m.Name)
+		}
+	}
+}
+
+func (g *gossip) refresh() {
+	list := g.serf.Members()
+	members := make(map[string]Member, len(list))
+	now := time.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, m := range list {
+		member := memberOf(m)
+		member.since = now
+		if known, ok := g.members[m.Name]; ok {
+			member.since = known.since
+		}
+		members[m.Name] = member
+	}
+	g.members = members
+}
+
+func memberOf(m serf.Member) Member {
+	host := m.Addr.String()
+	member := Member{
+		Addr:        net.JoinHostPort(host, strconv.Itoa(int(m.Port))),
+		Exchange:    dialable(m.Tags[tagExchange], host),
+		Web:         dialable(m.Tags[tagWeb], host),
+		Version:     m.Tags[tagVersion],
+		fingerprint: m.Tags[tagFingerprint],
+	}
+	switch m.Status {
+	case serf.StatusAlive:
+		member.State = MemberAlive
+	case serf.StatusLeaving:
+		member.State = MemberLeaving
+	case serf.StatusLeft:
+		member.State = MemberLeft
+	case serf.StatusFailed:
+		member.State = MemberFailed
+	}
+	for k, v := range m.Tags {
+		if name, ok := strings.CutPrefix(k, tagPrefix); ok {
+			if member.Tags == nil {
+				member.Tags = map[string]string{}
+			}
+			member.Tags[name] = v
+		}
+	}
+	return member
+}
+
+// all returns every member known, by name.
+func (g *gossip) all() map[string]Member {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return maps.Clone(g.members)
+}
+
+func (g *gossip) member(name string) (Member, bool) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	m, ok := g.members[name]
+	return m, ok
+}
+
+// alive counts the living members beside this node.
+func (g *gossip) alive() int {
+	n := 0
+	for name, m := range g.all() {
+		if name != g.self && m.State == MemberAlive {
+			n++
+		}
+	}
+	return n
+}
+
+// join tries one address.
+func (g *gossip) join(address string) error {
+	n, err := g.serf.Join([]string{address}, true)
+	if n == 0 && err == nil {
+		err = errors.New("nobody answered")
+	}
+	return err
+}
+
+// leave says goodbye, so that the others forget this node at once, and closes.
+func (g *gossip) leave() error {
+	return errors.Join(g.serf.Leave(), g.serf.Shutdown())
+}
+
+func (g *gossip) addr() string {
+	m := g.serf.Memberlist().LocalNode()
+	return net.JoinHostPort(m.Addr.String(), strconv.Itoa(int(m.Port)))
+}

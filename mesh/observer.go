@@ -1,0 +1,97 @@
+package mesh
+
+import (
+	"sync"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/grapevine-mesh/grapevine/mesh/state"
+)
+
+// observer counts what happens on the exchange and logs what is refused, each
+// reason once a minute at most: whoever is refused may come back quickly.
+type observer struct {
+	logger log.Logger
+
+	refusals *prometheus.CounterVec
+	frames   *prometheus.CounterVec
+	rounds   *prometheus.CounterVec
+	bytes    *prometheus.CounterVec
+
+	mu     sync.Mutex // guards logged
+	logged map[string]time.Time
+}
+
+func newObserver(logger log.Logger, registry prometheus.Registerer) *observer {
+	counter := func(name, help, label string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+		registry.MustRegister(c)
+		return c
+	}
+	return &observer{
+		logger: logger, logged: map[string]time.Time{},
+		refusals: counter("grapevine_mesh_refused_total", "Peers and frames refused, by reason.", "reason"),
+		frames:   counter("grapevine_mesh_frames_received_total", "Frames received, by whether they were news.", "outcome"),
+		rounds:   counter("grapevine_mesh_exchanges_total", "Exchanges begun by this node, by how they ended.", "outcome"),
+		bytes:    counter("grapevine_mesh_exchange_bytes_total", "Bytes of the exchange on the wire.", "direction"),
+	}
+}
+
+// Refused is called by the exchange.
+func (o *observer) Refused(peer string, r *state.Refusal) {
+	o.refusals.WithLabelValues(r.Reason).Inc()
+	if r.Reason == state.ReasonNotMember || r.Reason == state.ReasonMissing {
+		return // the gossip is a little behind: the next round mends it
+	}
+	if o.due(r.Reason) {
+		level.Warn(o.logger).Log("msg", "refused", "reason", r.Reason, "peer", peer, "err", r.Err) //nolint:errcheck
+	}
+}
+
+// refusedMember is called by the gossip.
+func (o *observer) refusedMember(reason string, err error) {
+	o.refusals.WithLabelValues(reason).Inc()
+	if o.due("gossip " + reason) {
+		level.Warn(o.logger).Log("msg", "refused in the gossip", "reason", reason, "err", err) //nolint:errcheck
+	}
+}
+
+// due reports whether reason was not logged within the last minute.
+func (o *observer) due(reason string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if time.Since(o.logged[reason]) < time.Minute {
+		return false
+	}
+	o.logged[reason] = time.Now()
+	return true
+}
+
+// Applied is called by the exchange.
+func (o *observer) Applied(applied, old int) {
+	o.frames.WithLabelValues("applied").Add(float64(applied))
+	o.frames.WithLabelValues("old").Add(float64(old))
+}
+
+// Transferred is called by the exchange.
+func (o *observer) Transferred(in, out int) {
+	if in > 0 {
+		o.bytes.WithLabelValues("in").Add(float64(in))
+	}
+	if out > 0 {
+		o.bytes.WithLabelValues("out").Add(float64(out))
+	}
+}
+
+// round counts an exchange that this node began.
+func (o *observer) round(err error, peer string) {
+	if err == nil {
+		o.rounds.WithLabelValues("ok").Inc()
+		return
+	}
+	o.rounds.WithLabelValues("failed").Inc()
+	level.Debug(o.logger).Log("msg", "exchange failed", "peer", peer, "err", err) //nolint:errcheck
+}

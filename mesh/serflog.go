@@ -1,0 +1,27 @@
+package mesh
+
+import (
+	"bytes"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+)
+
+// serfLog turns the lines of serf and memberlist, "2006/01/02 15:04:05 [WARN]
+// serf: text", into entries of our log. What they call an error is a hint to
+// us, since the gossip mends itself: it is at most a warning.
+type serfLog struct{ logger log.Logger }
+
+// Write takes one line.
+func (w serfLog) Write(line []byte) (int, error) {
+	text, at := bytes.TrimSpace(line), level.Debug
+	if _, rest, ok := bytes.Cut(text, []byte("[")); ok {
+		if word, after, ok := bytes.Cut(rest, []byte("] ")); ok {
+			if string(word) == "ERR" || string(word) == "WARN" {
+				at = level.Warn
+			}
+			text = after
+		}
+	}
+	return len(line), at(w.logger).Log("component", "gossip", "msg", string(text))
+}

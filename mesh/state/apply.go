@@ -1,0 +1,202 @@
+package state
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/grapevine-mesh/grapevine/mesh/frame"
+)
+
+// Relayed is a frame on its way, with its age at whoever hands it on.
+type Relayed struct {
+	Raw []byte
+	Age time.Duration
+}
+
+// Delta is news from a peer: frames, and the schemas and identities they
+// refer to that the receiver does not hold yet.
+type Delta struct {
+	Frames []Relayed
+	Blobs  [][]byte
+}
+
+// Refusal says why a frame or a peer was refused. Reason is one of a fixed
+// set of words, for counting. Hostile means that no honest peer sends such a
+// thing, so that the connection is to be cut.
+type Refusal struct {
+	Reason  string
+	Hostile bool
+	Err     error
+}
+
+// Error says the reason and the particulars.
+func (r *Refusal) Error() string { return r.Reason + ": " + r.Err.Error() }
+
+// Unwrap gives the particulars.
+func (r *Refusal) Unwrap() error { return r.Err }
+
+// The reasons for which frames are refused.
+const (
+	ReasonGarbage   = "garbage"    // cannot be read, or breaks a rule of form
+	ReasonTooMuch   = "too_much"   // more nodes than are held
+	ReasonNotMember = "not_member" // of a name that the gossip does not know
+	ReasonIdentity  = "identity"   // identity that may not speak for the name
+	ReasonSignature = "signature"  // not signed by the identity it names
+	ReasonMissing   = "missing"    // refers to a schema that did not come along
+	ReasonOwnName   = "own_name"   // somebody else speaks for this node
+	ReasonTooOld    = "too_old"    // older than nodes are remembered
+)
+
+// Outcome counts what became of a delta.
+type Outcome struct {
+	Applied int
+	Old     int // not newer than what is held: the normal duplicate
+	Refused []*Refusal
+}
+
+// Apply takes in what is newer and rightful. It stops at the first hostile
+// frame, and what came before it stays: that was signed by its own node.
+func (s *Store) Apply(d Delta) Outcome {
+	blobs := make(map[frame.Hash][]byte, len(d.Blobs))
+	for _, raw := range d.Blobs {
+		blobs[frame.Sum(raw)] = raw
+	}
+	var out Outcome
+	for _, r := range d.Frames {
+		applied, refusal := s.apply(r, blobs)
+		switch {
+		case refusal != nil:
+			out.Refused = append(out.Refused, refusal)
+			if refusal.Hostile {
+				return out
+			}
+		case applied:
+			out.Applied++
+		default:
+			out.Old++
+		}
+	}
+	return out
+}
+
+func (s *Store) apply(r Relayed, blobs map[frame.Hash][]byte) (bool, *Refusal) {
+	f, err := frame.Parse(r.Raw, s.cfg.Limits)
+	if err != nil {
+		return false, &Refusal{ReasonGarbage, true, err}
+	}
+	if f.Node == s.cfg.Self {
+		return false, s.hearOwnName(f.Version)
+	}
+	if !s.wanted(f.Node, f.Version) {
+		return false, nil
+	}
+	if !s.cfg.Trust.Member(f.Node) {
+		return false, &Refusal{ReasonNotMember, false, fmt.Errorf("a frame of %s, who is not in the gossip", f.Node)}
+	}
+	if r.Age < 0 || r.Age > s.cfg.ForgetAfter {
+		return false, &Refusal{ReasonTooOld, false, fmt.Errorf("a frame of %s that is %v old", f.Node, r.Age)}
+	}
+	// What is kept must not hold on to the message it came in.
+	if f, err = frame.Parse(bytes.Clone(r.Raw), s.cfg.Limits); err != nil {
+		return false, &Refusal{ReasonGarbage, true, err}
+	}
+	identity, schema, refusal := s.resolve(f, blobs)
+	if refusal != nil {
+		return false, refusal
+	}
+	key, err := s.cfg.Trust.Key(f.Node, identity.raw)
+	if err != nil {
+		return false, &Refusal{ReasonIdentity, false, err}
+	}
+	if err := f.Verify(s.cfg.Cluster, key); err != nil {
+		return false, &Refusal{ReasonSignature, true, fmt.Errorf("a frame of %s: %w", f.Node, err)}
+	}
+	made := s.cfg.Now().Add(-r.Age)
+	snapshot, err := f.Snapshot(schema.schema, s.cfg.Limits, made)
+	if err != nil {
+		return false, &Refusal{ReasonGarbage, true, err}
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// Another connection may have brought a newer one meanwhile.
+	if !s.newer(f.Node, f.Version) {
+		return false, nil
+	}
+	if s.nodes[f.Node] == nil && len(s.nodes) >= s.cfg.Nodes {
+		return false, &Refusal{ReasonTooMuch, false, fmt.Errorf("%s would be node number %d", f.Node, len(s.nodes)+1)}
+	}
+	if held := s.blobs[f.Schema]; held != nil {
+		snapshot.Schema = held.schema.Series
+	}
+	s.set(f, snapshot, made, schema, identity)
+	delete(s.tombstones, f.Node)
+	return true, nil
+}
+
+// resolve finds the identity and the schema that f refers to, here or among
+// the blobs that came with it.
+func (s *Store) resolve(f *frame.Frame, blobs map[frame.Hash][]byte) (identity, schema *blob, _ *Refusal) {
+	s.mu.RLock()
+	identity, schema = s.blobs[f.Identity], s.blobs[f.Schema]
+	s.mu.RUnlock()
+	if identity == nil && blobs[f.Identity] != nil {
+		identity = &blob{raw: bytes.Clone(blobs[f.Identity])}
+	}
+	if schema == nil && blobs[f.Schema] != nil {
+		parsed, err := frame.ParseSchema(bytes.Clone(blobs[f.Schema]), s.cfg.Limits)
+		if err != nil {
+			return nil, nil, &Refusal{ReasonGarbage, true, fmt.Errorf("schema of %s: %w", f.Node, err)}
+		}
+		schema = &blob{raw: parsed.Raw, schema: parsed}
+	}
+	if identity == nil || schema == nil {
+		return nil, nil, &Refusal{ReasonMissing, false, fmt.Errorf("a frame of %s without its schema or identity", f.Node)}
+	}
+	if identity.schema != nil || schema.schema == nil {
+		return nil, nil, &Refusal{ReasonGarbage, true, fmt.Errorf("a frame of %s that takes a schema for an identity", f.Node)}
+	}
+	return identity, schema, nil
+}
+
+func (s *Store) wanted(name string, v frame.Version) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.newer(name, v)
+}
+
+// newer reports whether v is news of name.
+func (s *Store) newer(name string, v frame.Version) bool {
+	if n := s.nodes[name]; n != nil {
+		return v.Newer(n.frame.Version)
+	}
+	if t, ok := s.tombstones[name]; ok {
+		return v.Newer(t.version)
+	}
+	return true
+}
+
+// maxEpochJump bounds how far a peer's word can push our epoch, so that a
+// liar cannot push it to the end. An honest word differs by our restarts.
+const maxEpochJump = 1 << 20
+
+// hearOwnName handles a version of this node's own name that somebody else
+// holds. If it is not older than what we say now, an earlier life of ours
+// said it (the disk was lost) or another node has taken our name: what we say
+// next must come after it.
+func (s *Store) hearOwnName(heard frame.Version) *Refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !heard.Newer(frame.Version{Epoch: s.epoch, Number: s.number}) {
+		return nil
+	}
+	if heard.Epoch-s.epoch > maxEpochJump {
+		return &Refusal{ReasonOwnName, true, fmt.Errorf("somebody holds epoch %d of this node, which is at %d", heard.Epoch, s.epoch)}
+	}
+	before := s.epoch
+	s.started = true
+	s.startEpoch(heard.Epoch + 1)
+	return &Refusal{ReasonOwnName, false,
+		fmt.Errorf("somebody holds epoch %d of this node, which was at %d: now at %d", heard.Epoch, before, s.epoch)}
+}

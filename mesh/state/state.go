@@ -1,0 +1,227 @@
+// Package state is the replicated state of the mesh as one node holds it: for
+// each node its newest frame, for each hash its schema or identity. It decides
+// what is newer, what is refused and what is forgotten; it opens no connection
+// and takes the time from outside.
+package state
+
+import (
+	"cmp"
+	"crypto"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/grapevine-mesh/grapevine/health"
+	"github.com/grapevine-mesh/grapevine/mesh/frame"
+)
+
+// Trust tells whose words are taken.
+type Trust interface {
+	// Member reports whether name is known and has not said goodbye.
+	Member(name string) bool
+	// Key returns the public key of an identity if it may speak for name.
+	Key(name string, identity []byte) (crypto.PublicKey, error)
+}
+
+// Config is what a Store needs.
+type Config struct {
+	Self    string
+	Cluster string
+	Trust   Trust
+	Limits  frame.Limits
+	Nodes   int // how many nodes are held at most
+
+	Identity []byte // of Self: what others verify its signatures with
+	Key      crypto.Signer
+
+	ForgetAfter time.Duration
+	Now         func() time.Time // with a monotonic reading
+
+	// Start is called when the node begins a new epoch, before the first
+	// frame of it: the place to make the epoch outlive a crash.
+	Start func(epoch uint64)
+}
+
+// Store holds the state. All methods are safe for concurrent use.
+type Store struct {
+	cfg  Config
+	self frame.Hash // of Identity
+
+	mu         sync.RWMutex // guards all below
+	started    bool         // whether epoch is our own rather than an earlier life's
+	epoch      uint64
+	number     uint64
+	nodes      map[string]*node
+	tombstones map[string]tombstone
+	blobs      map[frame.Hash]*blob
+}
+
+// node is the newest frame of one node.
+type node struct {
+	frame    *frame.Frame
+	snapshot *health.Snapshot
+	made     time.Time // when the frame was made, on our clock
+}
+
+// blob is a schema or an identity, held as long as a frame refers to it.
+type blob struct {
+	raw    []byte
+	schema *frame.Schema // nil for an identity
+	refs   int
+}
+
+// tombstone remembers what a forgotten name had said last, so that older
+// frames still on their way do not bring it back.
+type tombstone struct {
+	version frame.Version
+	since   time.Time
+}
+
+// tombstoneAge is how long a forgotten name is remembered: far longer than a
+// frame can wander between nodes that have not forgotten it yet.
+const tombstoneAge = time.Hour
+
+// New returns an empty store that will speak for cfg.Self in an epoch after
+// lastEpoch.
+func New(cfg Config, lastEpoch uint64) *Store {
+	return &Store{
+		cfg: cfg, self: frame.Sum(cfg.Identity), epoch: lastEpoch,
+		nodes: map[string]*node{}, tombstones: map[string]tombstone{}, blobs: map[frame.Hash]*blob{},
+	}
+}
+
+// Publish makes snapshot the newest word of this node. interval is the
+// promise of when the next one comes.
+func (s *Store) Publish(snapshot health.Snapshot, interval time.Duration) error {
+	now := s.cfg.Now()
+	schema := frame.NewSchema(snapshot.Schema, snapshot.Results)
+	if len(schema.Raw) > s.cfg.Limits.SchemaBytes || snapshot.Schema.Series() > s.cfg.Limits.Series {
+		return fmt.Errorf("a snapshot of %d series, the mesh carries %d", snapshot.Schema.Series(), s.cfg.Limits.Series)
+	}
+	payload := frame.EncodePayload(snapshot, now)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.started {
+		s.started = true
+		s.startEpoch(s.epoch + 1)
+	}
+	s.number++
+	f := &frame.Frame{
+		Node: s.cfg.Self, Version: frame.Version{Epoch: s.epoch, Number: s.number},
+		Interval: interval, Schema: schema.Hash, Identity: s.self,
+	}
+	if err := f.Sign(s.cfg.Cluster, payload, s.cfg.Key); err != nil {
+		return err
+	}
+	if len(f.Raw) > s.cfg.Limits.FrameBytes {
+		return fmt.Errorf("a frame of %d bytes, the mesh carries %d", len(f.Raw), s.cfg.Limits.FrameBytes)
+	}
+	if held, ok := s.blobs[schema.Hash]; ok {
+		snapshot.Schema = held.schema.Series // share it, as receivers do
+	}
+	delete(s.tombstones, s.cfg.Self)
+	s.set(f, &snapshot, now,
+		&blob{raw: schema.Raw, schema: schema}, &blob{raw: s.cfg.Identity})
+	return nil
+}
+
+// startEpoch begins a new epoch, so that whatever an earlier life of this
+// name has left in the mesh is older than what comes now.
+func (s *Store) startEpoch(epoch uint64) {
+	s.epoch, s.number = epoch, 0
+	if s.cfg.Start != nil {
+		s.cfg.Start(epoch)
+	}
+}
+
+// set replaces a node's frame. schema and identity are used for hashes that
+// are not held yet.
+func (s *Store) set(f *frame.Frame, snapshot *health.Snapshot, made time.Time, schema, identity *blob) {
+	s.hold(f.Schema, schema)
+	s.hold(f.Identity, identity)
+	if old := s.nodes[f.Node]; old != nil {
+		s.release(old.frame)
+	}
+	s.nodes[f.Node] = &node{frame: f, snapshot: snapshot, made: made}
+}
+
+func (s *Store) hold(h frame.Hash, b *blob) {
+	if s.blobs[h] == nil {
+		s.blobs[h] = b
+	}
+	s.blobs[h].refs++
+}
+
+func (s *Store) release(f *frame.Frame) {
+	for _, h := range []frame.Hash{f.Schema, f.Identity} {
+		if s.blobs[h].refs--; s.blobs[h].refs == 0 {
+			delete(s.blobs, h)
+		}
+	}
+}
+
+// Forget drops what is known of name, at once: it has said goodbye.
+func (s *Store) Forget(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(name, s.cfg.Now())
+}
+
+func (s *Store) forget(name string, now time.Time) {
+	old := s.nodes[name]
+	if old == nil || name == s.cfg.Self {
+		return
+	}
+	s.release(old.frame)
+	delete(s.nodes, name)
+	s.tombstones[name] = tombstone{old.frame.Version, now}
+}
+
+// Sweep forgets nodes that have been silent for too long, and in the end
+// forgets having forgotten them. Call it now and then.
+func (s *Store) Sweep() {
+	now := s.cfg.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, n := range s.nodes {
+		if now.Sub(n.made) > s.cfg.ForgetAfter {
+			s.forget(name, now)
+		}
+	}
+	for name, t := range s.tombstones {
+		if now.Sub(t.since) > tombstoneAge {
+			delete(s.tombstones, name)
+		}
+	}
+}
+
+// Held is what the store holds of one node.
+type Held struct {
+	Name     string
+	Snapshot *health.Snapshot
+	Made     time.Time     // of the frame, on our clock
+	Interval time.Duration // until the next frame, as promised
+	Version  frame.Version
+	Bytes    int // of the frame
+}
+
+// Nodes returns what is held of every node, sorted by name.
+func (s *Store) Nodes() []Held {
+	s.mu.RLock()
+	held := make([]Held, 0, len(s.nodes))
+	for name, n := range s.nodes {
+		held = append(held, Held{name, n.snapshot, n.made, n.frame.Interval, n.frame.Version, len(n.frame.Raw)})
+	}
+	s.mu.RUnlock()
+	slices.SortFunc(held, func(a, b Held) int { return cmp.Compare(a.Name, b.Name) })
+	return held
+}
+
+// Epoch returns the epoch this node speaks in; 0 before its first frame.
+func (s *Store) Epoch() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.epoch
+}
