@@ -118,15 +118,20 @@ func (m *Mesh) Run(ctx context.Context) error {
 	group.Go(func() error { return m.exchange.Serve(ctx, m.listener) })
 	group.Go(func() error { m.spread(ctx); return nil })
 	group.Go(func() error { m.sweep(ctx); return nil })
-	// A disk that hangs and a seed that swallows packets must not hold up
-	// the goodbye: these two are not waited for.
-	go m.keep(ctx)
-	go m.join(ctx)
+	// A disk that hangs or a seed that swallows packets must not hold up the
+	// goodbye for longer than leaveTimeout.
+	var slow errgroup.Group
+	slow.Go(func() error { m.keep(ctx); return nil })
+	slow.Go(func() error { m.join(ctx); return nil })
 
 	err := group.Wait()
 	m.exchange.Close()
 	left := make(chan error, 1)
-	go func() { left <- m.gossip.leave() }()
+	go func() {
+		err := m.gossip.leave()
+		_ = slow.Wait()
+		left <- err
+	}()
 	select {
 	case leaveErr := <-left:
 		return errors.Join(err, leaveErr)
@@ -214,12 +219,11 @@ func (m *Mesh) sweep(ctx context.Context) {
 // keep remembers the epoch and the peers for the next start.
 func (m *Mesh) keep(ctx context.Context) {
 	kept := m.memory
-	tick := time.NewTicker(30 * time.Second)
+	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
-	for {
+	for ctx.Err() == nil {
 		select {
-		case <-ctx.Done():
-			return
+		case <-ctx.Done(): // once more, with whom we knew in the end
 		case <-tick.C:
 		case <-m.newEpochs:
 		}

@@ -1,0 +1,432 @@
+package mesh
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/grapevine-mesh/grapevine/health"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// go-metrics, which serf brings along, signals for good.
+		goleak.IgnoreAnyFunction("github.com/hashicorp/go-metrics.(*InmemSignal).run"),
+		// serf leaves it behind when its port is taken; the agent exits then.
+		goleak.IgnoreAnyFunction("github.com/hashicorp/serf/serf.(*serfQueries).stream"))
+}
+
+// peer is a mesh of its own on loopback.
+type peer struct {
+	*Mesh
+	t        *testing.T
+	registry *prometheus.Registry
+	logs     *bytes.Buffer
+	stop     func() // says goodbye
+	value    float64
+}
+
+func testConfig(t *testing.T, name string) Config {
+	return Config{
+		Node: name, Cluster: "test", Version: "1.0.0",
+		Bind: "127.0.0.1:0", Exchange: "127.0.0.1:0", Web: "127.0.0.1:1",
+		StoragePath:     t.TempDir(),
+		PublishInterval: time.Second, ExchangeInterval: 200 * time.Millisecond,
+		StaleAfter: 8 * time.Second, ForgetAfter: time.Hour,
+		Limits: DefaultLimits(), Logger: log.NewNopLogger(), Registry: prometheus.NewRegistry(),
+	}
+}
+
+// start runs a mesh that publishes each second until the test ends.
+func start(t *testing.T, cfg Config) *peer {
+	t.Helper()
+	p := &peer{t: t, registry: cfg.Registry.(*prometheus.Registry), logs: &bytes.Buffer{}}
+	cfg.Logger = log.NewLogfmtLogger(log.NewSyncWriter(p.logs))
+	m, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	p.Mesh = m
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 2)
+	go func() { done <- m.Run(ctx) }()
+	go func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			p.publish()
+			select {
+			case <-ctx.Done():
+				done <- nil
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	stopped := false
+	p.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Errorf("%s: %v", cfg.Node, err)
+			}
+		}
+	}
+	t.Cleanup(p.stop)
+	return p
+}
+
+func (p *peer) publish() {
+	p.value++
+	if err := p.Publish(health.Snapshot{
+		Node: p.cfg.Node, Values: []float64{p.value},
+		Schema: &health.Schema{Version: "1.0.0", Families: []health.Family{
+			{Name: "v", Type: health.Gauge, Series: make([]health.Series, 1)},
+		}},
+		Results: []health.Result{{Check: "etcd", Subject: "e", Status: health.Critical, Reason: "down", Observed: time.Now(), Since: time.Now()}},
+	}); err != nil {
+		p.t.Error(err)
+	}
+}
+
+// sees waits until p has news of exactly these nodes, all of them up.
+func (p *peer) sees(names ...string) {
+	p.t.Helper()
+	p.eventually(15*time.Second, fmt.Sprintf("sees %v", names), func() (string, bool) {
+		got := p.up()
+		return strings.Join(got, " "), strings.Join(got, " ") == strings.Join(names, " ")
+	})
+}
+
+func (p *peer) up() []string {
+	var names []string
+	for _, n := range p.View().Nodes {
+		if n.Up && n.Snapshot != nil {
+			names = append(names, n.Name)
+		}
+	}
+	return names
+}
+
+func (p *peer) eventually(within time.Duration, what string, check func() (string, bool)) {
+	p.t.Helper()
+	deadline := time.Now().Add(within)
+	for {
+		got, ok := check()
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("%s: not within %v that it %s: %s\nlogs:\n%s", p.cfg.Node, within, what, got, p.logs)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// count is the value of a counter with one label.
+func (p *peer) count(name, label string) float64 {
+	families, err := p.registry.Gather()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name && len(m.GetLabel()) == 1 && m.GetLabel()[0].GetValue() == label {
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return 0
+}
+
+func (p *peer) refuses(reason string) {
+	p.t.Helper()
+	p.eventually(10*time.Second, "refuses for "+reason, func() (string, bool) {
+		n := p.count("grapevine_mesh_refused_total", reason)
+		return fmt.Sprint(n), n > 0
+	})
+}
+
+func TestConvergesLeavesAndComesBack(t *testing.T) {
+	t.Parallel()
+	a := start(t, testConfig(t, "a"))
+	cfgB, cfgC := testConfig(t, "b"), testConfig(t, "c")
+	cfgB.Join = []string{"127.0.0.1:1", a.GossipAddr()} // one seed is dead
+	cfgC.Join = []string{a.GossipAddr()}
+	b, c := start(t, cfgB), start(t, cfgC)
+	for _, p := range []*peer{a, b, c} {
+		p.sees("a", "b", "c")
+	}
+	view := a.View()
+	n, _ := view.Node("c")
+	if n.Member.State != MemberAlive || n.Member.Exchange != c.ExchangeAddr() || n.Member.Web != "127.0.0.1:1" || n.Member.Version != "1.0.0" {
+		t.Errorf("a thinks of c: %+v", n.Member)
+	}
+	if r := n.Snapshot.Results; len(r) != 1 || r[0].Status != health.Critical || r[0].Reason != "down" || time.Since(r[0].Observed) > 5*time.Second {
+		t.Errorf("a has of c's verdicts: %+v", r)
+	}
+	if a.count("grapevine_mesh_members", "alive") != 3 {
+		t.Error("a does not count three living members")
+	}
+
+	// A clean goodbye is heard at once, and leaves nothing.
+	c.stop()
+	b.eventually(3*time.Second, "forgets c", func() (string, bool) {
+		v := b.View()
+		_, known := v.Node("c")
+		return "still there", !known
+	})
+
+	// Back with nothing but what it remembers: no seed.
+	time.Sleep(100 * time.Millisecond)
+	cfgC = c.cfg
+	cfgC.Join, cfgC.Registry = nil, prometheus.NewRegistry()
+	again := start(t, cfgC)
+	again.sees("a", "b", "c")
+	a.sees("a", "b", "c")
+	view = a.View()
+	if n, _ := view.Node("c"); n.Epoch != 2 {
+		t.Errorf("c came back in epoch %d, want 2", n.Epoch)
+	}
+}
+
+// A node that falls silent without a goodbye is down when its word is
+// overdue, and its series end; it is not forgotten.
+func TestSilentNode(t *testing.T) {
+	t.Parallel()
+	a := start(t, testConfig(t, "a"))
+	cfg := testConfig(t, "b")
+	cfg.Join = []string{a.GossipAddr()}
+	b, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- b.Run(ctx) }()
+	defer func() { cancel(); <-done }()
+	if err := b.Publish(health.Snapshot{Node: "b", Schema: &health.Schema{}}); err != nil {
+		t.Fatal(err)
+	}
+	a.sees("a", "b")
+	// b goes on gossiping, so serf calls it alive: only its words have stopped.
+	var downAt, endedAt time.Duration
+	a.eventually(20*time.Second, "ends b", func() (string, bool) {
+		v := a.View()
+		n, _ := v.Node("b")
+		if !n.Up && downAt == 0 {
+			downAt = n.Age
+		}
+		endedAt = n.Age
+		return fmt.Sprintf("%+v", n), n.Snapshot == nil
+	})
+	if downAt < 4*time.Second || downAt > 7*time.Second {
+		t.Errorf("b counts as down at the age of %v, want 5s", downAt)
+	}
+	if endedAt < 8*time.Second {
+		t.Errorf("b's series ended at the age of %v, want 8s", endedAt)
+	}
+	v := a.View()
+	if n, _ := v.Node("b"); n.Member.State != MemberAlive || n.Up {
+		t.Errorf("b: %+v", n)
+	}
+}
+
+func TestMutualTLSAndStrangers(t *testing.T) {
+	t.Parallel()
+	ours, theirs := newAuthority(t), newAuthority(t)
+	key := bytes.Repeat([]byte{7}, 32)
+	secure := func(name string, ca *authority, certName string) Config {
+		cfg := testConfig(t, name)
+		cfg.GossipKey, cfg.TLS = key, ca.issue(t, certName)
+		return cfg
+	}
+	a := start(t, secure("a", ours, "a"))
+	cfg := secure("b", ours, "b")
+	cfg.Join = []string{a.GossipAddr()}
+	b := start(t, cfg)
+	a.sees("a", "b")
+	b.sees("a", "b")
+
+	t.Run("wrong CA", func(t *testing.T) {
+		cfg := secure("evil", theirs, "evil")
+		cfg.Join = []string{a.GossipAddr()}
+		evil := start(t, cfg)
+		a.refuses("identity")
+		evil.refuses("identity")
+		a.sees("a", "b")
+	})
+	t.Run("wrong gossip key", func(t *testing.T) {
+		cfg := secure("deaf", ours, "deaf")
+		cfg.GossipKey, cfg.Join = bytes.Repeat([]byte{8}, 32), []string{a.GossipAddr()}
+		deaf := start(t, cfg)
+		time.Sleep(3 * time.Second)
+		if v := a.View(); len(v.Nodes) > 3 {
+			t.Errorf("a knows %d nodes", len(v.Nodes))
+		}
+		deaf.sees("deaf")
+	})
+	t.Run("certificate of another name", func(t *testing.T) {
+		if _, err := New(secure("c", ours, "d")); err == nil || !strings.Contains(err.Error(), "not of c") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestOtherClusterIsRefused(t *testing.T) {
+	t.Parallel()
+	a := start(t, testConfig(t, "a"))
+	cfg := testConfig(t, "b")
+	cfg.Cluster, cfg.Join = "other", []string{a.GossipAddr()}
+	b := start(t, cfg)
+	a.refuses("cluster")
+	b.sees("b")
+	a.sees("a")
+	if v := a.View(); len(v.Nodes) != 1 {
+		t.Errorf("a knows %+v", v.Nodes)
+	}
+}
+
+// What comes in on the exchange port from somebody who is no node.
+func TestGarbageOnTheExchange(t *testing.T) {
+	t.Parallel()
+	a := start(t, testConfig(t, "a"))
+	a.sees("a")
+
+	raw, err := net.Dial("tcp", a.ExchangeAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(raw, "GET / HTTP/1.1\r\n\r\n")
+	a.refuses("handshake")
+	_ = raw.Close()
+
+	stranger := testConfig(t, "stranger")
+	st, err := openStorage(stranger.StoragePath, stranger.Logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := newIdentity("stranger", nil, st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(b []byte) {
+		t.Helper()
+		c, err := tls.Dial("tcp", a.ExchangeAddr(), id.tlsConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close() //nolint:errcheck
+		if _, err := c.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(6 * time.Second))
+		if n, err := c.Read(make([]byte, 1000)); err == nil && n > 6+200 {
+			t.Errorf("a stranger is told %d bytes", n)
+		}
+	}
+	huge := binary.BigEndian.AppendUint32(nil, 1<<31)
+	send(append(huge, 1, 0))
+	a.refuses("too_large")
+	send([]byte{0, 0, 0, 6, 1, 0, 0xff, 0xff, 0xff, 0xff})
+	a.refuses("garbage")
+	send([]byte{0, 0, 0, 2, 2, 0}) // a digest without a hello
+	a.refuses("unexpected")
+	a.sees("a")
+}
+
+func TestWhatAnEarlierRunLeft(t *testing.T) {
+	t.Parallel()
+	for name, content := range map[string]string{
+		"garbage":      "\x00\x01garbage",
+		"empty":        "",
+		"torn":         `{"format":1,"cluster":"te`,
+		"unknown":      `{"format":1,"cluster":"test","node":"a","epoch":3,"peers":null,"x":1}`,
+		"newer":        `{"format":2,"cluster":"test","node":"a","epoch":3,"peers":null}`,
+		"other node":   `{"format":1,"cluster":"test","node":"z","epoch":3,"peers":null}`,
+		"other domain": `{"format":1,"cluster":"prod","node":"a","epoch":3,"peers":["127.0.0.1:1"]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig(t, "a")
+			var logs bytes.Buffer
+			cfg.Logger = log.NewLogfmtLogger(&logs)
+			for _, file := range []string{memoryFile, ownIdentityFile} {
+				if err := os.WriteFile(filepath.Join(cfg.StoragePath, file), []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			m, err := New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.memory.Epoch != 0 || len(m.memory.Peers) != 0 {
+				t.Errorf("it remembers %+v", m.memory)
+			}
+			aside, _ := filepath.Glob(filepath.Join(cfg.StoragePath, "*.corrupt-*"))
+			if len(aside) != 2 || strings.Count(logs.String(), "set aside") != 2 {
+				t.Errorf("set aside are %v, logged was %s", aside, &logs)
+			}
+		})
+	}
+}
+
+func TestBadConfig(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*Config){
+		"--node.name":         func(c *Config) { c.Node = "a b" },
+		"--mesh.cluster":      func(c *Config) { c.Cluster = "" },
+		"--mesh.key-file":     func(c *Config) { c.GossipKey = []byte("short") },
+		"--mesh.stale-after":  func(c *Config) { c.StaleAfter = time.Second },
+		"--mesh.forget-after": func(c *Config) { c.ForgetAfter = time.Second },
+		"storage path":        func(c *Config) { c.StoragePath = "/dev/null/x" },
+		"mesh certificate":    func(c *Config) { c.TLS = &TLSFiles{CA: "x", Cert: "y", Key: "z"} },
+	} {
+		cfg := testConfig(t, "a")
+		change(&cfg)
+		if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error that names %s", err, want)
+		}
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close() //nolint:errcheck
+	for want, change := range map[string]func(*Config){
+		"--mesh.exchange":  func(c *Config) { c.Exchange = taken.Addr().String() },
+		"--mesh.bind":      func(c *Config) { c.Bind = taken.Addr().String() },
+		"--mesh.advertise": func(c *Config) { c.Advertise = "no such host" },
+	} {
+		cfg := testConfig(t, "a")
+		change(&cfg)
+		m, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Listen(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error that names %s", err, want)
+		}
+	}
+}
