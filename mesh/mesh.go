@@ -95,7 +95,7 @@ func (m *Mesh) Listen() error {
 	}
 	m.gossip, err = listenGossip(gossipConfig{
 		Config: m.cfg, exchangeAddr: listener.Addr().String(), fingerprint: m.identity.fingerprint(),
-		logs: serfLog{m.logger}, refused: m.observer.refusedMember, left: m.store.Forget,
+		logs: serfLog{m.logger, newOncePerMinute()}, refused: m.observer.refusedMember, left: m.store.Forget,
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("--mesh.bind: %w", err), listener.Close())

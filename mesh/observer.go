@@ -1,9 +1,6 @@
 package mesh
 
 import (
-	"sync"
-	"time"
-
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,14 +12,12 @@ import (
 // reason once a minute at most: whoever is refused may come back quickly.
 type observer struct {
 	logger log.Logger
+	quiet  *oncePerMinute
 
 	refusals *prometheus.CounterVec
 	frames   *prometheus.CounterVec
 	rounds   *prometheus.CounterVec
 	bytes    *prometheus.CounterVec
-
-	mu     sync.Mutex // guards logged
-	logged map[string]time.Time
 }
 
 func newObserver(logger log.Logger, registry prometheus.Registerer) *observer {
@@ -32,7 +27,7 @@ func newObserver(logger log.Logger, registry prometheus.Registerer) *observer {
 		return c
 	}
 	return &observer{
-		logger: logger, logged: map[string]time.Time{},
+		logger: logger, quiet: newOncePerMinute(),
 		refusals: counter("grapevine_mesh_refused_total", "Peers and frames refused, by reason.", "reason"),
 		frames:   counter("grapevine_mesh_frames_received_total", "Frames received, by whether they were news.", "outcome"),
 		rounds:   counter("grapevine_mesh_exchanges_total", "Exchanges begun by this node, by how they ended.", "outcome"),
@@ -46,7 +41,7 @@ func (o *observer) Refused(peer string, r *state.Refusal) {
 	if r.Reason == state.ReasonNotMember || r.Reason == state.ReasonMissing {
 		return // the gossip is a little behind: the next round mends it
 	}
-	if o.due(r.Reason) {
+	if o.quiet.due(r.Reason) {
 		level.Warn(o.logger).Log("msg", "refused", "reason", r.Reason, "peer", peer, "err", r.Err) //nolint:errcheck
 	}
 }
@@ -54,20 +49,9 @@ func (o *observer) Refused(peer string, r *state.Refusal) {
 // refusedMember is called by the gossip.
 func (o *observer) refusedMember(reason string, err error) {
 	o.refusals.WithLabelValues(reason).Inc()
-	if o.due("gossip " + reason) {
+	if o.quiet.due("gossip " + reason) {
 		level.Warn(o.logger).Log("msg", "refused in the gossip", "reason", reason, "err", err) //nolint:errcheck
 	}
-}
-
-// due reports whether reason was not logged within the last minute.
-func (o *observer) due(reason string) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if time.Since(o.logged[reason]) < time.Minute {
-		return false
-	}
-	o.logged[reason] = time.Now()
-	return true
 }
 
 // Applied is called by the exchange.

@@ -9,18 +9,26 @@ import (
 
 // serfLog turns the lines of serf and memberlist, "2006/01/02 15:04:05 [WARN]
 // serf: text", into entries of our log. What they call an error is a hint to
-// us, since the gossip mends itself: it is at most a warning.
-type serfLog struct{ logger log.Logger }
+// us, since the gossip mends itself: it is at most a warning, and lines that
+// begin alike are warned of once a minute.
+type serfLog struct {
+	logger log.Logger
+	quiet  *oncePerMinute
+}
+
+// alike is how many bytes of a line tell what it is about; names and
+// addresses come later.
+const alike = 40
 
 // Write takes one line.
 func (w serfLog) Write(line []byte) (int, error) {
 	text, at := bytes.TrimSpace(line), level.Debug
 	if _, rest, ok := bytes.Cut(text, []byte("[")); ok {
 		if word, after, ok := bytes.Cut(rest, []byte("] ")); ok {
-			if string(word) == "ERR" || string(word) == "WARN" {
+			text = after
+			if (string(word) == "ERR" || string(word) == "WARN") && w.quiet.due(string(text[:min(alike, len(text))])) {
 				at = level.Warn
 			}
-			text = after
 		}
 	}
 	return len(line), at(w.logger).Log("component", "gossip", "msg", string(text))
