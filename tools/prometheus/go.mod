@@ -255,4 +255,5 @@ require (
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
 
+// Prometheus itself holds this line; without it two modules offer the same packages.
 replace cloud.google.com/go => cloud.google.com/go v0.123.0

@@ -1,0 +1,162 @@
+package real
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// APIServerOptions says what API server StartAPIServer makes. All but
+// Anonymous, ExtraArgs and Log are required.
+type APIServerOptions struct {
+	Binary, Dir string
+	EtcdURL     string // several servers may share one etcd
+	Anonymous   bool   // whether requests without credentials are let in
+	ExtraArgs   []string
+	Log         io.Writer
+}
+
+// APIServer is a kube-apiserver on loopback, with RBAC and no nodes.
+type APIServer struct {
+	*Process
+	URL             string
+	CAFile          string
+	Kubeconfig      string // of an administrator, by client certificate
+	TokenKubeconfig string // of an administrator, by bearer token
+	Token           string
+
+	dir string
+	pki *PKI
+}
+
+// StartAPIServer returns when /readyz of the new server answers 200. ctx
+// bounds the start, not the life of the server.
+func StartAPIServer(ctx context.Context, o APIServerOptions) (*APIServer, error) {
+	o.Log = shared(o.Log)
+	var s *APIServer
+	err := withFreshPorts(func() (err error) {
+		s, err = startAPIServer(ctx, o)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("starting kube-apiserver: %w", err)
+	}
+	return s, nil
+}
+
+func startAPIServer(ctx context.Context, o APIServerOptions) (*APIServer, error) {
+	port, err := FreePort()
+	if err != nil {
+		return nil, err
+	}
+	pki, err := NewPKI(filepath.Join(o.Dir, "pki"), "kubernetes-ca")
+	if err != nil {
+		return nil, err
+	}
+	s := &APIServer{URL: loopbackURL("https", port), CAFile: pki.CAFile(), Token: rand.Text(), dir: o.Dir, pki: pki}
+	if err := s.writeKubeconfigs(); err != nil {
+		return nil, err
+	}
+	args, err := s.args(port, o)
+	if err != nil {
+		return nil, err
+	}
+	s.Process = NewProcess(Command{Name: "kube-apiserver", Path: o.Binary, Args: args, Log: o.Log})
+	if err := s.Process.Start(); err != nil {
+		return nil, err
+	}
+	if err := s.awaitReady(ctx); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+// Start runs a server that has ended again, on the same port, and returns
+// when it is ready.
+func (s *APIServer) Start(ctx context.Context) error {
+	if err := s.Process.Start(); err != nil {
+		return err
+	}
+	return s.awaitReady(ctx)
+}
+
+func (s *APIServer) awaitReady(ctx context.Context) error {
+	ca, err := os.ReadFile(s.CAFile)
+	if err != nil {
+		return fmt.Errorf("reading the CA: %w", err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	client := &http.Client{Transport: withToken{s.Token, &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{RootCAs: roots},
+	}}}
+	return awaitReady(ctx, s.Process, answers200(client, s.URL+"/readyz"))
+}
+
+func (s *APIServer) args(port int, o APIServerOptions) ([]string, error) {
+	serving := loopback()
+	serving.Server = true
+	// The first address of the service range, and the names pods know it by.
+	serving.IPs = append(serving.IPs, net.IPv4(10, 0, 0, 1))
+	serving.DNS = append(serving.DNS, "kubernetes", "kubernetes.default", "kubernetes.default.svc")
+	cert, err := s.pki.Issue("kube-apiserver", serving)
+	if err != nil {
+		return nil, err
+	}
+	tokens, saKey := filepath.Join(o.Dir, "tokens.csv"), filepath.Join(o.Dir, "service-accounts.key")
+	line := s.Token + `,token-admin,token-admin,"system:masters"` + "\n"
+	if err := os.WriteFile(tokens, []byte(line), 0o600); err != nil {
+		return nil, fmt.Errorf("writing the token: %w", err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making the service accounts' key: %w", err)
+	}
+	if err := writeKey(saKey, key); err != nil {
+		return nil, err
+	}
+	return append([]string{
+		"--bind-address=127.0.0.1",
+		"--secure-port=" + strconv.Itoa(port),
+		"--advertise-address=127.0.0.1",
+		// A loopback address may not stand in the kubernetes service's
+		// endpoints, and the default reconciler would refuse to start.
+		"--endpoint-reconciler-type=none",
+		"--etcd-servers=" + o.EtcdURL,
+		"--tls-cert-file=" + cert.CertFile,
+		"--tls-private-key-file=" + cert.KeyFile,
+		"--client-ca-file=" + s.CAFile,
+		"--token-auth-file=" + tokens,
+		"--anonymous-auth=" + strconv.FormatBool(o.Anonymous),
+		"--authorization-mode=Node,RBAC",
+		"--service-account-issuer=https://kubernetes.default.svc",
+		"--service-account-key-file=" + saKey,
+		"--service-account-signing-key-file=" + saKey,
+		"--service-cluster-ip-range=10.0.0.0/24",
+	}, o.ExtraArgs...), nil
+}
+
+// withToken adds a bearer token to every request.
+type withToken struct {
+	token string
+	next  http.RoundTripper
+}
+
+func (w withToken) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(w.token))
+	return w.next.RoundTrip(req)
+}

@@ -1,0 +1,8 @@
+//go:build unix && !linux
+
+package real
+
+import "syscall"
+
+// dieWithParent does nothing: only Linux ties a child to its parent's life.
+func dieWithParent(*syscall.SysProcAttr) {}
