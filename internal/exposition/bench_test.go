@@ -1,0 +1,98 @@
+package exposition
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/grapevine-mesh/grapevine/health"
+	"github.com/grapevine-mesh/grapevine/mesh"
+)
+
+// largeView has nodes that share one schema of families of ten series each.
+func largeView(nodes, perNode int) mesh.View {
+	schema := &health.Schema{Version: "1.0.0"}
+	for f := range perNode / 10 {
+		family := gauge(fmt.Sprintf("grapevine_bench_%03d_seconds", f), "A gauge of the benchmark.")
+		for s := range 10 {
+			family.Series = append(family.Series, series("check", "bench", "subject", fmt.Sprintf("10.0.0.%d:2379", s)))
+		}
+		schema.Families = append(schema.Families, family)
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	v := mesh.View{Self: "node-0000"}
+	for n := range nodes {
+		values := make([]float64, schema.Width())
+		for i := range values {
+			if values[i] = float64(rng.IntN(1e6)); i%3 == 0 {
+				values[i] /= 1e4
+			}
+		}
+		v.Nodes = append(v.Nodes, node(fmt.Sprintf("node-%04d", n), schema, values...))
+	}
+	return v
+}
+
+func BenchmarkWrite(b *testing.B) {
+	own := largeView(1000, 100)
+	for i := range own.Nodes { // as if no two nodes had the same devices
+		s := *own.Nodes[i].Snapshot.Schema
+		own.Nodes[i].Snapshot.Schema = &s
+	}
+	for _, bc := range []struct {
+		name string
+		view mesh.View
+		opts Options
+	}{
+		{"text", largeView(1000, 100), Options{}},
+		{"openmetrics", largeView(1000, 100), Options{Format: OpenMetrics}},
+		{"timestamps", largeView(1000, 100), Options{Timestamps: true}},
+		{"one-node", largeView(1000, 100), Options{Nodes: []string{"node-0500"}}},
+		{"schema-each", own, Options{}},
+	} {
+		b.Run(bc.name, func(b *testing.B) {
+			r := newRenderer()
+			var bytes counter
+			if err := r.Write(&bytes, bc.view, bc.opts); err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(int64(bytes))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := r.Write(io.Discard, bc.view, bc.opts); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("first", func(b *testing.B) {
+		for b.Loop() {
+			if err := newRenderer().Write(io.Discard, own, Options{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+type counter int
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}
+
+// A scrape costs nothing a series, whatever their number.
+func TestNoAllocationPerSeries(t *testing.T) {
+	allocs := func(perNode int) float64 {
+		r, v := newRenderer(), largeView(20, perNode)
+		return testing.AllocsPerRun(20, func() {
+			if err := r.Write(io.Discard, v, Options{}); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if few, many := allocs(10), allocs(1000); many > few+5 {
+		t.Errorf("%v allocations with 10 series a node, %v with 1000", few, many)
+	}
+}

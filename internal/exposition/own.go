@@ -1,0 +1,57 @@
+package exposition
+
+import "github.com/grapevine-mesh/grapevine/health"
+
+// ownFamily is what the answering node says of each node in its View. These
+// are gauges whose only label is the node's name.
+type ownFamily struct {
+	health.Family
+	value func(*shown) (v float64, ok bool)
+}
+
+var own = []ownFamily{
+	{
+		health.Family{
+			Name: "grapevine_node_snapshot_age_seconds",
+			Help: "Age of the newest data that has arrived from the node, as seen by the node that answers the scrape.",
+			Type: health.Gauge,
+		},
+		func(n *shown) (float64, bool) { return n.Age.Seconds(), n.Age >= 0 },
+	},
+	{
+		health.Family{
+			Name: "grapevine_node_up",
+			Help: "1 if the node's data arrives at the pace it promised, as seen by the node that answers the scrape, else 0.",
+			Type: health.Gauge,
+		},
+		func(n *shown) (float64, bool) {
+			if n.Up {
+				return 1, true
+			}
+			return 0, true
+		},
+	},
+}
+
+// ViewFamilies describes the gauges that every rendering adds for each node
+// of the View, sorted by name. Their only label is NodeLabel.
+func ViewFamilies() []health.Family {
+	families := make([]health.Family, len(own))
+	for i := range own {
+		families[i] = own[i].Family
+	}
+	return families
+}
+
+func (o *ownFamily) append(dst []byte, n *shown) []byte {
+	v, ok := o.value(n)
+	if !ok {
+		return dst
+	}
+	dst = append(dst, o.Name...)
+	dst = append(dst, `{`+NodeLabel+`="`...)
+	dst = append(dst, n.label...)
+	dst = append(dst, `"} `...)
+	dst = appendValue(dst, v)
+	return append(dst, '\n')
+}

@@ -1,0 +1,62 @@
+package exposition
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/grapevine-mesh/grapevine/health"
+)
+
+// checkPrefix begins the families that tell about checks themselves and say
+// which one in the label "check".
+const checkPrefix = "grapevine_check_"
+
+// selection limits what is shown to some checks: the families that begin with
+// grapevine_NAME_ (dashes of NAME are underscores there), and those series of
+// grapevine_check_* that carry the label check="NAME". The empty selection
+// shows everything.
+type selection struct {
+	checks   []string
+	prefixes []string
+}
+
+func selectChecks(checks []string) selection {
+	s := selection{checks: checks}
+	for _, c := range checks {
+		s.prefixes = append(s.prefixes, "grapevine_"+strings.ReplaceAll(c, "-", "_")+"_")
+	}
+	return s
+}
+
+// scope is how much of a family is shown.
+type scope uint8
+
+const (
+	nothing scope = iota
+	some          // the series that selection.has
+	whole
+)
+
+func (s selection) family(name string) scope {
+	if len(s.checks) == 0 {
+		return whole
+	}
+	for _, prefix := range s.prefixes {
+		if strings.HasPrefix(name, prefix) {
+			return whole
+		}
+	}
+	if strings.HasPrefix(name, checkPrefix) {
+		return some
+	}
+	return nothing
+}
+
+func (s selection) has(series *health.Series) bool {
+	for i := range series.Labels {
+		if l := &series.Labels[i]; l.Name == "check" {
+			return slices.Contains(s.checks, l.Value)
+		}
+	}
+	return false
+}

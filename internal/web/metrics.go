@@ -1,0 +1,92 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/grapevine-mesh/grapevine/internal/exposition"
+)
+
+// filter is what node= and collect[]= ask for; both may be repeated, and none
+// means all.
+type filter struct {
+	nodes  []string
+	checks []string
+}
+
+var checkName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
+
+// filterOf reads the query. It knows neither every node nor every check, as
+// versions differ: a name that it has not heard of selects nothing.
+func filterOf(r *http.Request) (filter, error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return filter{}, fmt.Errorf("query: %w", err)
+	}
+	f := filter{query["node"], query["collect[]"]}
+	if slices.Contains(f.nodes, "") {
+		return filter{}, fmt.Errorf("node= is empty: give the name of a node or leave it out")
+	}
+	for _, name := range f.checks {
+		if !checkName.MatchString(name) {
+			return filter{}, fmt.Errorf("collect[]=%q is not the name of a check, such as etcd", name)
+		}
+	}
+	return f, nil
+}
+
+// metrics is the whole cluster, or the part of it that is asked for.
+func (s *server) metrics(w http.ResponseWriter, r *http.Request) {
+	f, err := filterOf(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	view := s.View()
+	format := exposition.Negotiate(r.Header.Get("Accept"))
+	w.Header().Set("Content-Type", format.ContentType())
+	w.Header().Add("Vary", "Accept")
+	err = s.Renderer.Write(w, view, exposition.Options{
+		Format: format, Nodes: f.nodes, Checks: f.checks, Timestamps: s.Timestamps,
+	})
+	if err != nil {
+		// The client went away or was too slow. Cut it off, so that it does
+		// not take what it has for the whole.
+		level.Debug(s.Logger).Log("msg", "Scrape ended early", "peer", r.RemoteAddr, "err", err)
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// localMetrics is this node only, straight from its own registry.
+func (s *server) localMetrics(w http.ResponseWriter, r *http.Request) {
+	f, err := filterOf(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	gatherer := exposition.Local(s.Local, s.Node, f.checks)
+	if len(f.nodes) > 0 && !slices.Contains(f.nodes, s.Node) {
+		gatherer = prometheus.Gatherers{}
+	}
+	promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{
+		EnableOpenMetrics: true,
+		ErrorLog:          gatherErrors{s.Logger},
+		// One bad collector must not hide the others.
+		ErrorHandling: promhttp.ContinueOnError,
+	}).ServeHTTP(w, r)
+}
+
+// gatherErrors is the logger as promhttp wants it.
+type gatherErrors struct{ log.Logger }
+
+func (g gatherErrors) Println(v ...any) {
+	level.Warn(g.Logger).Log("msg", "Gathering this node's metrics", "err", fmt.Sprint(v...))
+}

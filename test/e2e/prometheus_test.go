@@ -1,0 +1,149 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/grapevine-mesh/grapevine/test/real"
+)
+
+// staleAfter is short, to see series end within a test.
+const staleAfter = 20 * time.Second
+
+// TestOneAgentAnswersForAll is the main job from the outside: a real
+// Prometheus scrapes one agent of three and has the whole cluster, while
+// things die.
+func TestOneAgentAnswersForAll(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, "--mesh.stale-after="+staleAfter.String())
+	c.converged(c.agents...)
+
+	prometheus := real.NeedPrometheus(t, real.PrometheusOptions{Config: scrapeConfig(c.agents[0])})
+	has := func(within time.Duration, what, expr string, want int) {
+		t.Helper()
+		eventually(t, within, what, func(ctx context.Context) error {
+			got, err := prometheus.Query(ctx, expr)
+			if err == nil && len(got) != want {
+				err = fmt.Errorf("%s: got %v, want %d", expr, got, want)
+			}
+			return err
+		})
+	}
+	for _, expr := range []string{
+		`grapevine_etcd_read_last_duration_seconds{operation="linearizable"}`,
+		`grapevine_etcd_has_leader == 1`,
+		`grapevine_node_info`,
+		`count by (node) (grapevine_check_status{check="disk"} == 0)`,
+		`count by (node) (grapevine_check_status{check="apiserver"} == 0)`,
+		`sum by (node) (rate(grapevine_check_runs_total{check="etcd"}[20s])) > 0`,
+		`histogram_quantile(0.99, sum by (node, le) (rate(grapevine_etcd_read_duration_seconds_bucket[20s]))) > 0`,
+	} {
+		has(40*time.Second, "Prometheus has "+expr, expr, size)
+	}
+	for _, a := range c.agents {
+		for _, path := range []string{"/metrics", "/metrics/local"} {
+			promtoolAccepts(t, a.URL+path)
+		}
+	}
+
+	leader := c.stopEtcdLeader()
+	has(10*time.Second, "Prometheus sees the verdict", fmt.Sprintf(`grapevine_check_status{check="etcd",node=%q} == 2`, nodeName(leader)), 1)
+	if err := c.etcd.Members[leader].Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	// Another agent takes over as the target. Nothing may seem to restart.
+	if err := prometheus.Reload(t.Context(), scrapeConfig(c.agents[1])); err != nil {
+		t.Fatal(err)
+	}
+	switched := time.Now()
+	has(20*time.Second, "Prometheus scrapes the other agent", `up == 1`, 1)
+	time.Sleep(5 * time.Second)
+	window := int(time.Since(switched).Seconds()) + 10
+	resets, err := prometheus.Query(t.Context(), fmt.Sprintf(`resets({__name__=~".+_(total|count|bucket)"}[%ds]) > 0`, window))
+	if err != nil || len(resets) > 0 {
+		t.Errorf("counters went back when the target changed: %v, %v", resets, err)
+	}
+	counted, err := prometheus.Query(t.Context(), fmt.Sprintf(`count(count_over_time({__name__=~".+_(total|count|bucket)"}[%ds]) > 5)`, window))
+	if err != nil || len(counted) != 1 || counted[0].Value < model.SampleValue(100*size) {
+		t.Errorf("too few counters to tell: %v, %v", counted, err)
+	}
+
+	// One agent dies without a word: it is down, and its series end.
+	dead := c.agents[2]
+	if err := dead.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	has(25*time.Second, "node_up falls", fmt.Sprintf(`grapevine_node_up{node=%q} == 0`, dead.Name), 1)
+	has(staleAfter+10*time.Second, "its series end", fmt.Sprintf(`{node=%q, __name__!~"grapevine_node_up|grapevine_node_snapshot_age_seconds"}`, dead.Name), 0)
+	has(time.Second, "the others' series go on", `grapevine_node_info`, size-1)
+	out, code := grapevine(t, "status", "--url="+c.agents[0].URL)
+	if code == 0 || !strings.Contains(out, dead.Name) {
+		t.Errorf("status exits %d and says\n%s", code, out)
+	}
+}
+
+// stopEtcdLeader stops the member that leads and holds that every OTHER
+// node's /metrics shows the verdict within 10 s. It returns which it was.
+func (c *cluster) stopEtcdLeader() int {
+	c.t.Helper()
+	leader := -1
+	eventually(c.t, 10*time.Second, "one etcd member leads", func(ctx context.Context) error {
+		for i := range size {
+			if wants(ctx, c.agents[0], "grapevine_etcd_is_leader", 1, "node", nodeName(i)) == nil {
+				leader = i
+				return nil
+			}
+		}
+		return fmt.Errorf("nobody leads")
+	})
+	if err := c.etcd.Members[leader].Stop(); err != nil {
+		c.t.Fatal(err)
+	}
+	eventually(c.t, 10*time.Second, "the other nodes show the verdict on etcd's leader", func(ctx context.Context) error {
+		for i, a := range c.agents {
+			if i == leader {
+				continue
+			}
+			if err := wants(ctx, a, "grapevine_check_status", 2, "check", "etcd", "node", nodeName(leader)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return leader
+}
+
+// scrapeConfig scrapes one agent each second. The label instance is the same
+// whichever agent it is, so that series go on when the target changes.
+func scrapeConfig(a *real.Agent) string {
+	return fmt.Sprintf(`
+global: {scrape_interval: 1s}
+scrape_configs:
+  - job_name: grapevine
+    static_configs: [{targets: [%q]}]
+    relabel_configs: [{target_label: instance, replacement: any}]
+`, strings.TrimPrefix(a.URL, "http://"))
+}
+
+func promtoolAccepts(t *testing.T, url string) {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck
+	cmd := exec.Command(real.Binary(t, "promtool"), "check", "metrics")
+	cmd.Stdin = io.LimitReader(resp.Body, 16<<20)
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("promtool check metrics on %s: %v\n%s", url, err, out)
+	}
+}
