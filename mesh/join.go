@@ -26,13 +26,13 @@ func (m *Mesh) join(ctx context.Context) {
 			err := m.gossip.join(withPort(address, m.GossipAddr()))
 			switch {
 			case err == nil:
-				level.Debug(m.logger).Log("msg", "joined", "peer", address) //nolint:errcheck
+				level.Debug(m.logger).Log("msg", "joined", "peer", address)
 				failures = 0
 			case failures == 0 && m.gossip.alive() == 0:
-				level.Warn(m.logger).Log("msg", "nobody to join yet, trying on", "peer", address, "err", err) //nolint:errcheck
+				level.Warn(m.logger).Log("msg", "nobody to join yet, trying on", "peer", address, "err", err)
 				failures++
 			default:
-				level.Debug(m.logger).Log("msg", "not joined", "peer", address, "err", err) //nolint:errcheck
+				level.Debug(m.logger).Log("msg", "not joined", "peer", address, "err", err)
 			}
 		}
 		wait := joinInCompany

@@ -234,7 +234,7 @@ func (m *Mesh) keep(ctx context.Context) {
 			continue
 		}
 		if err := m.storage.remember(next); err != nil {
-			level.Warn(m.logger).Log("msg", "cannot remember the peers for the next start", "err", err) //nolint:errcheck
+			level.Warn(m.logger).Log("msg", "cannot remember the peers for the next start", "err", err)
 			continue
 		}
 		kept = next

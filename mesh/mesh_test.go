@@ -226,7 +226,12 @@ func TestSilentNode(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- b.Run(ctx) }()
-	defer func() { cancel(); <-done }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
 	if err := b.Publish(health.Snapshot{Node: "b", Schema: &health.Schema{}}); err != nil {
 		t.Fatal(err)
 	}
@@ -338,7 +343,7 @@ func TestGarbageOnTheExchange(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close() //nolint:errcheck
+		defer c.Close()
 		if _, err := c.Write(b); err != nil {
 			t.Fatal(err)
 		}
@@ -413,7 +418,7 @@ func TestBadConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close() //nolint:errcheck
+	defer taken.Close()
 	for want, change := range map[string]func(*Config){
 		"--mesh.exchange":  func(c *Config) { c.Exchange = taken.Addr().String() },
 		"--mesh.bind":      func(c *Config) { c.Bind = taken.Addr().String() },

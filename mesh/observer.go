@@ -42,7 +42,7 @@ func (o *observer) Refused(peer string, r *state.Refusal) {
 		return // the gossip is a little behind: the next round mends it
 	}
 	if o.quiet.due(r.Reason) {
-		level.Warn(o.logger).Log("msg", "refused", "reason", r.Reason, "peer", peer, "err", r.Err) //nolint:errcheck
+		level.Warn(o.logger).Log("msg", "refused", "reason", r.Reason, "peer", peer, "err", r.Err)
 	}
 }
 
@@ -50,7 +50,7 @@ func (o *observer) Refused(peer string, r *state.Refusal) {
 func (o *observer) refusedMember(reason string, err error) {
 	o.refusals.WithLabelValues(reason).Inc()
 	if o.quiet.due("gossip " + reason) {
-		level.Warn(o.logger).Log("msg", "refused in the gossip", "reason", reason, "err", err) //nolint:errcheck
+		level.Warn(o.logger).Log("msg", "refused in the gossip", "reason", reason, "err", err)
 	}
 }
 
@@ -77,5 +77,5 @@ func (o *observer) round(err error, peer string) {
 		return
 	}
 	o.rounds.WithLabelValues("failed").Inc()
-	level.Debug(o.logger).Log("msg", "exchange failed", "peer", peer, "err", err) //nolint:errcheck
+	level.Debug(o.logger).Log("msg", "exchange failed", "peer", peer, "err", err)
 }

@@ -47,7 +47,7 @@ func (st *storage) write(name string, content []byte) error {
 		if err != nil {
 			return err
 		}
-		defer os.Remove(f.Name()) //nolint:errcheck // gone after the rename
+		defer os.Remove(f.Name())
 		_, err = f.Write(content)
 		if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 			return err
@@ -71,7 +71,7 @@ func (st *storage) write(name string, content []byte) error {
 // look at, and says so.
 func (st *storage) setAside(name string, why error) error {
 	aside := fmt.Sprintf("%s.corrupt-%d", name, time.Now().Unix())
-	level.Warn(st.logger).Log("msg", "set aside a file of an earlier run that cannot be used", //nolint:errcheck
+	level.Warn(st.logger).Log("msg", "set aside a file of an earlier run that cannot be used",
 		"file", filepath.Join(st.dir, name), "now", aside, "err", why)
 	if err := os.Rename(filepath.Join(st.dir, name), filepath.Join(st.dir, aside)); err != nil {
 		return fmt.Errorf("storage path: %w", err)

@@ -84,19 +84,15 @@ func (x *Exchange) Serve(ctx context.Context, l net.Listener) error {
 		return l.Close()
 	})
 	group.Go(func() error {
-		for {
+		for ctx.Err() == nil {
 			c, err := l.Accept()
 			if err != nil {
-				if ctx.Err() != nil {
-					return nil
-				}
 				// Out of file descriptors, most likely: it passes.
 				select {
 				case <-time.After(100 * time.Millisecond):
-					continue
 				case <-ctx.Done():
-					return nil
 				}
+				continue
 			}
 			if !x.admit(c) {
 				x.refuse(c.RemoteAddr().String(), ReasonCrowd, fmt.Errorf("more than %d connections", maxConns))
@@ -109,6 +105,7 @@ func (x *Exchange) Serve(ctx context.Context, l net.Listener) error {
 				return nil
 			})
 		}
+		return nil
 	})
 	return group.Wait()
 }

@@ -207,7 +207,7 @@ func TestHangingPeers(t *testing.T) {
 			go func() {
 				defer close(served)
 				if c, err := l.Accept(); err == nil {
-					defer c.Close() //nolint:errcheck
+					defer c.Close()
 					behave(c)
 					_, _ = io.Copy(io.Discard, c)
 				}
@@ -232,7 +232,7 @@ func TestOnePeerCannotTakeAllConnections(t *testing.T) {
 		if err != nil {
 			t.Fatalf("connection %d: %v", i, err)
 		}
-		defer c.Close() //nolint:errcheck
+		defer c.Close()
 	}
 	if _, err := b.dial(t.Context(), "a", a.addr); err == nil {
 		t.Errorf("connection %d is let in", maxConnsPerPeer+1)

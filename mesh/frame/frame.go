@@ -176,7 +176,7 @@ func sign(cluster string, body []byte, key crypto.Signer) ([]byte, error) {
 func verify(cluster string, body, signature []byte, public crypto.PublicKey) error {
 	message := signedBytes(cluster, body)
 	digest := sha256.Sum256(message)
-	good := false
+	var good bool
 	switch key := public.(type) {
 	case ed25519.PublicKey:
 		good = ed25519.Verify(key, message, signature)

@@ -67,12 +67,12 @@ func parseScientific(s []byte) (mantissa int64, exponent int) {
 	negative, afterPoint := false, 0
 	point := false
 	for i, c := range s {
-		switch {
-		case c == '-':
+		switch c {
+		case '-':
 			negative = true
-		case c == '.':
+		case '.':
 			point = true
-		case c == 'e':
+		case 'e':
 			exponent, _ = strconv.Atoi(string(s[i+1:]))
 			if negative {
 				mantissa = -mantissa

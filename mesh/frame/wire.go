@@ -25,7 +25,7 @@ func (v Value) hash(h *Hash) error {
 // text returns the bytes as a string if it is UTF-8 and within limit.
 func (v Value) text(limit int) (string, error) {
 	if len(v.Bytes) > limit {
-		return "", fmt.Errorf("text of %d bytes, allowed are %d: %.40q...", len(v.Bytes), limit, v.Bytes)
+		return "", fmt.Errorf("text of %d bytes, allowed are %d, it begins with %.40q", len(v.Bytes), limit, v.Bytes)
 	}
 	if !utf8.Valid(v.Bytes) {
 		return "", fmt.Errorf("text that is not UTF-8: %.40q", v.Bytes)

@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 )
 
 // APIServerOptions says what API server StartAPIServer makes. All but
@@ -112,7 +111,7 @@ func (s *APIServer) args(port int, o APIServerOptions) ([]string, error) {
 	// The first address of the service range, and the names pods know it by.
 	serving.IPs = append(serving.IPs, net.IPv4(10, 0, 0, 1))
 	serving.DNS = append(serving.DNS, "kubernetes", "kubernetes.default", "kubernetes.default.svc")
-	cert, err := s.pki.Issue("kube-apiserver", serving)
+	cert, err := s.pki.Issue("apiserver-serving", serving)
 	if err != nil {
 		return nil, err
 	}
@@ -157,6 +156,6 @@ type withToken struct {
 
 func (w withToken) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
-	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(w.token))
+	req.Header.Set("Authorization", "Bearer "+w.token)
 	return w.next.RoundTrip(req)
 }

@@ -10,15 +10,14 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 )
 
 // EtcdOptions says what cluster StartEtcd makes. Binary and Dir are required.
 type EtcdOptions struct {
 	Binary, Dir string
-	Members     int    // 0: one
-	PKI         *PKI   // nil: plain http; else the client port wants a client certificate of it
-	QuotaBytes  int64  // 0: etcd's own default
+	Members     int   // 0: one
+	PKI         *PKI  // nil: plain http; else the client port wants a client certificate of it
+	QuotaBytes  int64 // 0: etcd's own default
 	ExtraArgs   []string
 	DataDir     func(i int) string // of member i; nil: a folder under Dir
 	Log         io.Writer
@@ -164,18 +163,16 @@ func (e *Etcd) Endpoints() []string {
 	return urls
 }
 
-// Stop ends all members at once: one after the other, the last would wait for
-// a leadership that nobody is left to take. The data stays.
+// Stop ends the members one after the other: all at once, the leader would
+// wait for seconds to hand over to members that are about to end. The data
+// stays.
 func (e *Etcd) Stop() error {
-	errs := make([]error, len(e.Members))
-	var wg sync.WaitGroup
-	for i, m := range e.Members {
-		if m.Process == nil {
-			continue
+	var errs []error
+	for _, m := range e.Members {
+		if m.Process != nil {
+			errs = append(errs, m.Process.Stop())
 		}
-		wg.Go(func() { errs[i] = m.Process.Stop() })
 	}
-	wg.Wait()
 	return errors.Join(errs...)
 }
 

@@ -12,7 +12,7 @@ import (
 // and returns its path. What the user may do is up to RBAC; a member of
 // system:masters may do all.
 func (s *APIServer) KubeconfigFor(user string, groups ...string) (string, error) {
-	cert, err := s.pki.Issue("user-"+fileName(user), CertOptions{Client: true, Org: groups, commonName: user})
+	cert, err := s.pki.Issue(user, CertOptions{Client: true, Org: groups})
 	if err != nil {
 		return "", err
 	}

@@ -1,7 +1,6 @@
 package real
 
 import (
-	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -31,8 +30,6 @@ type CertOptions struct {
 	Org            []string  // groups, for Kubernetes
 	NotAfter       time.Time // zero: a day from now; a past one makes an expired certificate
 	Client, Server bool
-
-	commonName string // empty: the name given to Issue
 }
 
 // Cert names a certificate and its key, both PEM.
@@ -110,7 +107,7 @@ func certTemplate(name string, o CertOptions) (*x509.Certificate, error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial,
-		Subject:      pkix.Name{CommonName: cmp.Or(o.commonName, name), Organization: o.Org},
+		Subject:      pkix.Name{CommonName: name, Organization: o.Org},
 		NotBefore:    notBefore,
 		NotAfter:     notAfter,
 		KeyUsage:     x509.KeyUsageDigitalSignature,

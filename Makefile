@@ -1,0 +1,118 @@
+# Everything a developer or the CI runs. What is needed is built on first use,
+# from the Go module proxy alone, into bin/.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+GO       ?= go
+BIN      := $(CURDIR)/bin
+PKG      ?= ./...
+FUZZTIME ?= 10s
+
+# Without git, or in a source archive, the binary says so in its version.
+VERSION  ?= $(shell git describe --tags --match 'v*' --dirty 2>/dev/null | sed 's/^v//' | grep . || echo 0.0.0-dev)
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+BRANCH   ?= $(shell git rev-parse --abbrev-ref HEAD 2>/dev/null || echo unknown)
+# The time of the commit, not of the build: the same source gives the same bytes.
+DATE     ?= $(shell git log -1 --format=%cd --date=format:%Y%m%d-%H:%M:%S 2>/dev/null || echo unknown)
+
+version_pkg := github.com/prometheus/common/version
+LDFLAGS  := -s -w -X $(version_pkg).Version=$(VERSION) -X $(version_pkg).Revision=$(REVISION) \
+            -X $(version_pkg).Branch=$(BRANCH) -X $(version_pkg).BuildDate=$(DATE)
+
+# Programs that only tests and lint run. A rule's go.sum changes with the pinned
+# version, so an upgrade rebuilds them and nothing else does.
+servers      := $(BIN)/etcd $(BIN)/prometheus $(BIN)/promtool $(BIN)/kube-apiserver
+linter       := $(BIN)/golangci-lint
+build_server := CGO_ENABLED=0 $(GO) build -trimpath
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
+
+.PHONY: build
+build: ## Build bin/grapevine, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/grapevine ./cmd/grapevine
+
+.PHONY: test
+test: build $(servers) cc ## Run all tests with the race detector (PKG=./mesh/... TESTFLAGS='-run X')
+	$(GO) test -race -timeout 20m $(TESTFLAGS) $(PKG)
+
+.PHONY: demo
+demo: build $(BIN)/etcd ## Run three etcd members and three agents until Ctrl-C (DEMO_ARGS='--agents=5')
+	@$(GO) build -o $(BIN)/demo ./test/demo
+# Built and exec'd, not `go run`: so a signal to make reaches the demo, which cleans up.
+	@exec $(BIN)/demo $(DEMO_ARGS)
+
+.PHONY: lint
+lint: $(linter) ## Check formatting, go vet and golangci-lint
+	@unformatted=$$(gofmt -l $$(find . -name '*.go' -not -path './bin/*')); \
+	if [ -n "$$unformatted" ]; then echo "not formatted, run make fmt:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(linter) run
+
+.PHONY: fmt
+fmt: $(linter) ## Format the source and group the imports
+	$(linter) fmt
+
+.PHONY: docs
+docs: ## Generate docs/metrics.md and docs/checks.md
+	$(GO) run ./docs/gen
+
+.PHONY: docs-check
+docs-check: ## Fail when the generated docs are not up to date
+	@before=$$(mktemp -d); trap 'rm -rf "$$before"' EXIT; \
+	cp docs/metrics.md docs/checks.md "$$before/"; \
+	$(GO) run ./docs/gen; \
+	for f in metrics.md checks.md; do \
+	  diff -u "$$before/$$f" "docs/$$f" || { echo "docs/$$f was not up to date; it is now, commit it"; exit 1; }; \
+	done
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (10s)
+	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -rn1 dirname | sort -u | while read -r dir; do \
+	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go | cut -d' ' -f2); do \
+	    $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null; \
+	  done; \
+	done
+
+.PHONY: tools
+tools: $(servers) $(linter) ## Build all that tests and lint run: etcd, Prometheus, kube-apiserver, ...
+
+$(BIN)/etcd: tools/etcd/go.sum
+	cd tools/etcd && $(build_server) -ldflags '-s -w' -o $@ go.etcd.io/etcd/server/v3
+	@touch $@
+
+# Without these tags, a dozen clouds' service discoveries are built in.
+$(BIN)/prometheus $(BIN)/promtool: tools/prometheus/go.sum
+	cd tools/prometheus && $(build_server) -tags remove_all_sd,enable_kubernetes_sd \
+	  -ldflags '-s -w -X $(version_pkg).Version=3.15.0' -o $@ github.com/prometheus/prometheus/cmd/$(@F)
+	@touch $@
+
+# Kubernetes' packages cannot tell their version by themselves.
+kube_version := v1.35.4
+kube_pkg     := k8s.io/component-base/version
+$(BIN)/kube-apiserver: tools/kube/go.sum
+	cd tools/kube && $(build_server) -ldflags '-s -w -X $(kube_pkg).gitVersion=$(kube_version) -X $(kube_pkg).gitMajor=1 \
+	  -X $(kube_pkg).gitMinor=35 -X $(kube_pkg).gitTreeState=clean -X $(kube_pkg).gitCommit=$(kube_version) \
+	  -X $(kube_pkg).buildDate=1970-01-01T00:00:00Z' -o $@ k8s.io/kubernetes/cmd/kube-apiserver
+	@touch $@
+
+$(BIN)/golangci-lint: tools/golangci-lint.version
+	GOBIN=$(BIN) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$$(cat $<)
+	@touch $@
+
+# The race detector needs a C compiler.
+.PHONY: cc
+cc:
+	@command -v "$$($(GO) env CC)" >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -q && apt-get install -qy --no-install-recommends gcc libc6-dev; \
+	else \
+	  echo "the race detector needs a C compiler: apt-get install gcc libc6-dev"; exit 1; \
+	fi
+
+.PHONY: clean
+clean: ## Remove all that was built
+	rm -rf $(BIN)

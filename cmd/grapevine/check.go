@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/grapevine-mesh/grapevine/collectors"
+	"github.com/grapevine-mesh/grapevine/health"
+	"github.com/grapevine-mesh/grapevine/internal/config"
+	"github.com/grapevine-mesh/grapevine/internal/logging"
+	"github.com/grapevine-mesh/grapevine/internal/schedule"
+	"github.com/grapevine-mesh/grapevine/internal/web"
+)
+
+// checkRun is what check found.
+type checkRun struct {
+	Status  health.Status `json:"status"`
+	Results []checkResult `json:"results"`
+	Off     []checkOff    `json:"off"`
+}
+
+type checkResult struct {
+	Check     string        `json:"check"`
+	Subject   string        `json:"subject"`
+	Status    health.Status `json:"status"`
+	Reason    string        `json:"reason,omitempty"`
+	Value     *web.Number   `json:"value,omitempty"`
+	Threshold *web.Number   `json:"threshold,omitempty"`
+	Unit      string        `json:"unit,omitempty"`
+}
+
+// checkOff is a check that has nothing to look at here.
+type checkOff struct {
+	Check  string `json:"check"`
+	Reason string `json:"reason"`
+}
+
+func checkCommand(app *kingpin.Application, actions map[string]action) {
+	cmd := app.Command("check", "Run this node's checks once, without an agent. Exits 0 ok, 1 warning, 2 critical, 3 unknown.")
+	var names []string
+	for _, spec := range collectors.All() {
+		names = append(names, spec.Name)
+	}
+	wanted := cmd.Arg("name", "Checks to run: "+strings.Join(names, ", ")+". Default: all that apply to this node.").Enums(names...)
+	configFile := cmd.Flag("config.file", "The configuration file of the agent.").String()
+	storagePath := cmd.Flag("storage.path", "The agent's storage: its file system is checked too, if it is there.").Default("/var/lib/grapevine").String()
+	nodeName := cmd.Flag("node.name", "This node's name.").Default(hostname()).String()
+	logLevel := cmd.Flag("log.level", "Lowest level to log to stderr.").Default("warn").Enum(logging.Levels...)
+	var output string
+	outputFlag(cmd, &output)
+	actions[cmd.FullCommand()] = func(ctx context.Context, stdout io.Writer) (int, error) {
+		cfg, err := config.Load(*configFile, collectors.All())
+		if err != nil {
+			return 0, err
+		}
+		logger, err := logging.New(os.Stderr, *logLevel, logging.Formats[0])
+		if err != nil {
+			return 0, err
+		}
+		env := collectors.Env{Node: *nodeName, Logger: logger, Registry: prometheus.NewRegistry()}
+		if _, err := os.Stat(*storagePath); err == nil {
+			env.StoragePath = *storagePath
+		}
+		var run checkRun
+		var checks []schedule.Check
+		for _, spec := range collectors.All() {
+			if len(*wanted) > 0 && !slices.Contains(*wanted, spec.Name) {
+				continue
+			}
+			settings := cfg.Checks[spec.Name]
+			collector, err := settings.New(env)
+			switch {
+			case err == nil:
+				checks = append(checks, schedule.Check{Collector: collector, Timing: settings.Schedule()})
+			case errors.Is(err, collectors.ErrAbsent):
+				run.Off = append(run.Off, checkOff{spec.Name, err.Error()})
+			default:
+				return 0, fmt.Errorf("%s: %w", spec.Name, err)
+			}
+		}
+		run.add(schedule.Once(ctx, checks, logger))
+		// Whoever asks for a check by name wants to know of that one.
+		if len(*wanted) > 0 && len(run.Off) > 0 && health.Unknown.WorseThan(run.Status) {
+			run.Status = health.Unknown
+		}
+		if output == "json" {
+			return exitCode(run.Status), printJSON(stdout, run)
+		}
+		return exitCode(run.Status), run.print(stdout)
+	}
+}
+
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
+}
+
+func (run *checkRun) add(results []health.Result) {
+	run.Status = health.Worst(results)
+	run.Results = []checkResult{}
+	for _, r := range results {
+		result := checkResult{Check: r.Check, Subject: r.Subject, Status: r.Status, Reason: r.Reason, Unit: r.Evidence.Unit}
+		if r.Evidence.Unit != "" {
+			value, threshold := web.Number(r.Evidence.Value), web.Number(r.Evidence.Threshold)
+			result.Value, result.Threshold = &value, &threshold
+		}
+		run.Results = append(run.Results, result)
+	}
+}
+
+func (run *checkRun) print(w io.Writer) error {
+	t := table(w)
+	_, _ = fmt.Fprintf(t, "%s at %s\n\n", shout(run.Status), time.Now().Format(time.DateTime))
+	_, _ = fmt.Fprintln(t, "STATUS\tCHECK\tSUBJECT\tREASON")
+	for _, r := range run.Results {
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", shout(r.Status), r.Check, r.Subject, r.Reason)
+	}
+	for _, off := range run.Off {
+		_, _ = fmt.Fprintf(t, "off\t%s\t\t%s\n", off.Check, off.Reason)
+	}
+	return t.Flush()
+}
