@@ -10,6 +10,9 @@ BIN      := $(CURDIR)/bin
 PKG      ?= ./...
 FUZZTIME ?= 10s
 
+# The version comes by LDFLAGS, so that a clone which git does not trust builds, too.
+export GOFLAGS := $(shell $(GO) env GOFLAGS) -buildvcs=false
+
 # Without git, or in a source archive, the binary says so in its version.
 VERSION  ?= $(shell git describe --tags --match 'v*' --dirty 2>/dev/null | sed 's/^v//' | grep . || echo 0.0.0-dev)
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -40,9 +43,10 @@ test: build $(servers) cc ## Run all tests with the race detector (PKG=./mesh/..
 	$(GO) test -race -timeout 20m $(TESTFLAGS) $(PKG)
 
 .PHONY: demo
+# Built and exec'd instead of `go run`: a SIGTERM to make then reaches the demo,
+# which cleans up.
 demo: build $(BIN)/etcd ## Run three etcd members and three agents until Ctrl-C (DEMO_ARGS='--agents=5')
 	@$(GO) build -o $(BIN)/demo ./test/demo
-# Built and exec'd, not `go run`: so a signal to make reaches the demo, which cleans up.
 	@exec $(BIN)/demo $(DEMO_ARGS)
 
 .PHONY: lint
@@ -84,19 +88,18 @@ $(BIN)/etcd: tools/etcd/go.sum
 	cd tools/etcd && $(build_server) -ldflags '-s -w' -o $@ go.etcd.io/etcd/server/v3
 	@touch $@
 
-# Without these tags, a dozen clouds' service discoveries are built in.
+# Module v0.315.0 is release 3.15.0. Without the tags, a dozen clouds' service discoveries are built in.
 $(BIN)/prometheus $(BIN)/promtool: tools/prometheus/go.sum
 	cd tools/prometheus && $(build_server) -tags remove_all_sd,enable_kubernetes_sd \
 	  -ldflags '-s -w -X $(version_pkg).Version=3.15.0' -o $@ github.com/prometheus/prometheus/cmd/$(@F)
 	@touch $@
 
 # Kubernetes' packages cannot tell their version by themselves.
-kube_version := v1.35.4
 kube_pkg     := k8s.io/component-base/version
+kube_ldflags := -X $(kube_pkg).gitVersion=v1.35.4 -X $(kube_pkg).gitMajor=1 -X $(kube_pkg).gitMinor=35 \
+                -X $(kube_pkg).gitTreeState=clean -X $(kube_pkg).gitCommit=v1.35.4 -X $(kube_pkg).buildDate=1970-01-01T00:00:00Z
 $(BIN)/kube-apiserver: tools/kube/go.sum
-	cd tools/kube && $(build_server) -ldflags '-s -w -X $(kube_pkg).gitVersion=$(kube_version) -X $(kube_pkg).gitMajor=1 \
-	  -X $(kube_pkg).gitMinor=35 -X $(kube_pkg).gitTreeState=clean -X $(kube_pkg).gitCommit=$(kube_version) \
-	  -X $(kube_pkg).buildDate=1970-01-01T00:00:00Z' -o $@ k8s.io/kubernetes/cmd/kube-apiserver
+	cd tools/kube && $(build_server) -ldflags '-s -w $(kube_ldflags)' -o $@ k8s.io/kubernetes/cmd/kube-apiserver
 	@touch $@
 
 $(BIN)/golangci-lint: tools/golangci-lint.version

@@ -22,7 +22,6 @@ type Config struct {
 	Bind      string   // host:port of the gossip, TCP and UDP; port 0 takes a free one
 	Exchange  string   // host:port of the exchange; port 0 takes a free one
 	Advertise string   // host[:port] that others reach the gossip at; empty: found out
-	Web       string   // host:port of the web interface as bound, to tell others; empty: none
 	Join      []string // host[:port] of seeds; may be empty, and may all be down
 
 	GossipKey []byte            // 16, 24 or 32 bytes; empty: gossip is not encrypted

@@ -43,6 +43,7 @@ const (
 type gossipConfig struct {
 	Config
 	exchangeAddr string // as bound
+	webAddr      string // as bound; empty: none
 	fingerprint  string
 	logs         io.Writer
 	refused      func(reason string, err error)
@@ -83,8 +84,8 @@ func listenGossip(cfg gossipConfig) (*gossip, error) {
 	s.Tags = map[string]string{
 		tagCluster: cfg.Cluster, tagExchange: reachable(cfg.exchangeAddr), tagVersion: cfg.Version, tagFingerprint: cfg.fingerprint,
 	}
-	if cfg.Web != "" {
-		s.Tags[tagWeb] = reachable(cfg.Web)
+	if cfg.webAddr != "" {
+		s.Tags[tagWeb] = reachable(cfg.webAddr)
 	}
 	for k, v := range cfg.Tags {
 		s.Tags[tagPrefix+k] = v

@@ -87,14 +87,15 @@ func signal(c chan<- struct{}) {
 }
 
 // Listen opens the gossip and the exchange port. An error names the flag of
-// the port that could not be opened, and leaves none open.
-func (m *Mesh) Listen() error {
+// the port that could not be opened, and leaves none open. web is host:port of
+// the web interface as bound, to tell the others; it may be empty.
+func (m *Mesh) Listen(web string) error {
 	listener, err := net.Listen("tcp", m.cfg.Exchange)
 	if err != nil {
 		return fmt.Errorf("--mesh.exchange: %w", err)
 	}
 	m.gossip, err = listenGossip(gossipConfig{
-		Config: m.cfg, exchangeAddr: listener.Addr().String(), fingerprint: m.identity.fingerprint(),
+		Config: m.cfg, exchangeAddr: listener.Addr().String(), webAddr: web, fingerprint: m.identity.fingerprint(),
 		logs: serfLog{m.logger, newOncePerMinute()}, refused: m.observer.refusedMember, left: m.store.Forget,
 	})
 	if err != nil {

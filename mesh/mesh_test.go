@@ -41,7 +41,7 @@ type peer struct {
 func testConfig(t *testing.T, name string) Config {
 	return Config{
 		Node: name, Cluster: "test", Version: "1.0.0",
-		Bind: "127.0.0.1:0", Exchange: "127.0.0.1:0", Web: "127.0.0.1:1",
+		Bind: "127.0.0.1:0", Exchange: "127.0.0.1:0",
 		StoragePath:     t.TempDir(),
 		PublishInterval: time.Second, ExchangeInterval: 200 * time.Millisecond,
 		StaleAfter: 8 * time.Second, ForgetAfter: time.Hour,
@@ -58,7 +58,7 @@ func start(t *testing.T, cfg Config) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Listen(); err != nil {
+	if err := m.Listen("127.0.0.1:1"); err != nil {
 		t.Fatal(err)
 	}
 	p.Mesh = m
@@ -220,7 +220,7 @@ func TestSilentNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Listen(); err != nil {
+	if err := b.Listen("127.0.0.1:1"); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -430,7 +430,7 @@ func TestBadConfig(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := m.Listen(); err == nil || !strings.Contains(err.Error(), want) {
+		if err := m.Listen("127.0.0.1:1"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error that names %s", err, want)
 		}
 	}

@@ -170,7 +170,7 @@ func (e *Etcd) Stop() error {
 	var errs []error
 	for _, m := range e.Members {
 		if m.Process != nil {
-			errs = append(errs, m.Process.Stop())
+			errs = append(errs, m.Stop())
 		}
 	}
 	return errors.Join(errs...)

@@ -174,9 +174,12 @@ func (p *Process) failure() error {
 	p.mu.Lock()
 	err := p.err
 	p.mu.Unlock()
+	if err == nil {
+		err = errors.New("exit status 0")
+	}
 	lines := strings.Split(strings.TrimSpace(p.Log()), "\n")
 	lines = lines[max(0, len(lines)-8):]
-	return fmt.Errorf("%s ended (%v); its last words:\n%s", p.command.Name, err, strings.Join(lines, "\n"))
+	return fmt.Errorf("%s ended (%w); its last words:\n%s", p.command.Name, err, strings.Join(lines, "\n"))
 }
 
 func closed(c <-chan struct{}) bool {

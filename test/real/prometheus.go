@@ -68,7 +68,7 @@ func startPrometheus(ctx context.Context, o PrometheusOptions) (*Prometheus, err
 		"--web.listen-address=" + loopbackAddr(port),
 		"--web.enable-lifecycle",
 	}, o.ExtraArgs...)})
-	if err := p.Process.Start(); err != nil {
+	if err := p.Start(); err != nil {
 		return nil, err
 	}
 	if err := awaitReady(ctx, p.Process, answers200(plainClient(), p.URL+"/-/ready")); err != nil {

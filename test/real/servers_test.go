@@ -6,6 +6,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
@@ -26,6 +27,10 @@ func TestAPIServer(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig)
 			if err != nil {
+				t.Fatal(err)
+			}
+			// Files would be watched by goroutines that never end.
+			if err := rest.LoadTLSFiles(config); err != nil {
 				t.Fatal(err)
 			}
 			client, err := kubernetes.NewForConfig(config)

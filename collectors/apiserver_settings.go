@@ -1,0 +1,99 @@
+package collectors
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// apiserverSettings is the block "apiserver" of the configuration file.
+type apiserverSettings struct {
+	Timing `yaml:",inline"`
+
+	// Endpoints are URLs of API servers, "https://10.0.0.1:6443". Empty
+	// means the one that the kubeconfig or service account names.
+	Endpoints []string `yaml:"endpoints"`
+	// Kubeconfig is the file with the credentials. Empty means the first
+	// that is found: $KUBECONFIG, ~/.kube/config, the pod's service account,
+	// and the files kubeadm, k3s and RKE2 leave on a node.
+	Kubeconfig string `yaml:"kubeconfig"`
+	// ServiceAddress is host:port of the API's Service, asked beside the
+	// endpoints. Empty means the one a pod is told by its environment;
+	// outside a pod it is not asked.
+	ServiceAddress string `yaml:"service_address"`
+	// ServerName is the name to look for in the certificate, when the
+	// endpoint is asked by another one, such as 127.0.0.1.
+	ServerName string `yaml:"server_name"`
+
+	// GetPath is the object to get, ListPath the resource to list one item of.
+	GetPath  string `yaml:"get_path"`
+	ListPath string `yaml:"list_path"`
+
+	Thresholds apiserverThresholds `yaml:"thresholds"`
+}
+
+// apiserverThresholds are held against single requests. One second is the
+// objective Kubernetes publishes for the 99th percentile of reads of one
+// object (SIG Scalability, API call latency SLI/SLO); critical is three times
+// that, before most clients give up.
+type apiserverThresholds struct {
+	GetLatency  DurationLimits `yaml:"get_latency"`
+	ListLatency DurationLimits `yaml:"list_latency"`
+}
+
+func defaultAPIServerSettings() *apiserverSettings {
+	oneObject := DurationLimits{Warning: time.Second, Critical: 3 * time.Second}
+	return &apiserverSettings{
+		Timing:     Timing{Interval: 5 * time.Second, Timeout: 4 * time.Second, FailureThreshold: 2, SuccessThreshold: 2},
+		GetPath:    "/api/v1/namespaces/kube-system",
+		ListPath:   "/api/v1/namespaces",
+		Thresholds: apiserverThresholds{GetLatency: oneObject, ListLatency: oneObject},
+	}
+}
+
+// Validate names the first impossible value by its key.
+func (s *apiserverSettings) Validate() error {
+	if err := s.Timing.Validate(); err != nil {
+		return err
+	}
+	hosts := make(map[string]bool)
+	for _, endpoint := range s.Endpoints {
+		u, err := parseEndpoint(endpoint)
+		if err != nil {
+			return fmt.Errorf("endpoints: %w", err)
+		}
+		if hosts[u.Host] {
+			return fmt.Errorf("endpoints: %s stands there twice", u.Host)
+		}
+		hosts[u.Host] = true
+	}
+	if s.ServiceAddress != "" {
+		if host, port, err := net.SplitHostPort(s.ServiceAddress); err != nil || host == "" || port == "" {
+			return fmt.Errorf("service_address: %q is not host:port", clip(s.ServiceAddress, 100))
+		}
+	}
+	for key, path := range map[string]string{"get_path": s.GetPath, "list_path": s.ListPath} {
+		if _, err := requestPath(path); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	return validateLimits(
+		namedLimits{"get_latency", s.Thresholds.GetLatency.seconds(), false},
+		namedLimits{"list_latency", s.Thresholds.ListLatency.seconds(), false},
+	)
+}
+
+// requestPath accepts a path below /api or /apis, without host or query.
+func requestPath(path string) (*url.URL, error) {
+	u, err := url.Parse(path)
+	if err != nil {
+		return nil, err
+	}
+	if u.Scheme != "" || u.Host != "" || u.RawQuery != "" || !strings.HasPrefix(u.Path, "/api/") && !strings.HasPrefix(u.Path, "/apis/") {
+		return nil, errors.New(clip(path, 100) + " is not a path such as /api/v1/namespaces")
+	}
+	return u, nil
+}

@@ -1,0 +1,394 @@
+package collectors
+
+import (
+	"context"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/grapevine-mesh/grapevine/health"
+	"github.com/grapevine-mesh/grapevine/test/real"
+)
+
+// etcdTimeout is the check's default timeout.
+const etcdTimeout = 2 * time.Second
+
+// patient are thresholds that a busy test machine does not reach.
+func patient(s *etcdSettings) *etcdSettings {
+	long := DurationLimits{Warning: 3 * time.Second}
+	s.Thresholds.ReadLatency, s.Thresholds.WALFsyncP99, s.Thresholds.BackendCommitP99, s.Thresholds.PeerRoundTripP99 = long, long, long, long
+	return s
+}
+
+func hostOf(t *testing.T, endpoint string) string {
+	t.Helper()
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Host
+}
+
+// etcdClient writes what a check never would.
+func etcdClient(t *testing.T, conf clientv3.Config) *clientv3.Client {
+	t.Helper()
+	conf.Logger, conf.DialTimeout = zap.NewNop(), 10*time.Second
+	c, err := clientv3.New(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func TestEtcdCluster(t *testing.T) {
+	pki, err := real.NewPKI(t.TempDir(), "etcd-ca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster := real.NeedEtcd(t, real.EtcdOptions{Members: 3, PKI: pki})
+	settings := func() *etcdSettings {
+		s := patient(defaultEtcdSettings())
+		s.Endpoints = cluster.Endpoints()
+		s.CAFile, s.CertFile, s.KeyFile = pki.CAFile(), cluster.ClientCert.CertFile, cluster.ClientCert.KeyFile
+		return s
+	}
+	check := newCheck(t, settings())
+	var hosts []string
+	for _, e := range cluster.Endpoints() {
+		hosts = append(hosts, hostOf(t, e))
+	}
+	leader := func(s seen) int {
+		for i, host := range hosts {
+			if s.value(t, &etcdIsLeader, host) == 1 {
+				return i
+			}
+		}
+		t.Fatal("nobody leads")
+		return 0
+	}
+	healthy := func() bool {
+		s := run(t, check, etcdTimeout)
+		return health.Worst(mapValues(s.results)) == health.OK
+	}
+
+	t.Run("healthy", func(t *testing.T) {
+		until(t, 10*time.Second, "all are well", healthy)
+		conf, err := check.(*etcdCheck).files.config()
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := etcdClient(t, clientv3.Config{Endpoints: cluster.Endpoints(), TLS: conf})
+		for range 5 { // so that the WAL is written between two runs
+			if _, err := client.Put(t.Context(), "grapevine-test", "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := run(t, check, etcdTimeout)
+		leaders := 0.0
+		for i, host := range hosts {
+			s.expect(t, host, health.OK)
+			leaders += s.value(t, &etcdIsLeader, host)
+			for m, want := range map[*Metric]float64{&etcdUp: 1, &etcdHasLeader: 1, &etcdMetricsUp: 1, &etcdMembers: 3, &etcdLearners: 0, &etcdIsLearner: 0, &etcdRecentLeaderChanges: 0} {
+				if got := s.value(t, m, host); got != want {
+					t.Errorf("%s of %s: %v, want %v", m.Name, host, got, want)
+				}
+			}
+			for _, m := range []*Metric{&etcdDatabaseSize, &etcdDatabaseInUse, &etcdDatabaseQuota, &etcdTerm, &etcdFsyncP50, &etcdFsyncP99, &etcdLeaderChanges} {
+				if got := s.value(t, m, host); got <= 0 {
+					t.Errorf("%s of %s: %v", m.Name, host, got)
+				}
+			}
+			if p50, p99 := s.value(t, &etcdFsyncP50, host), s.value(t, &etcdFsyncP99, host); p50 > p99 {
+				t.Errorf("p50 %v above p99 %v", p50, p99)
+			}
+			for _, c := range []string{"linearizable", "serializable"} {
+				if s.value(t, &etcdReadSuccess, host, c) != 1 || s.value(t, &etcdReadLast, host, c) <= 0 {
+					t.Errorf("%s read of %s", c, host)
+				}
+			}
+			name := cluster.Members[i].Name
+			s.value(t, &etcdInfo, host, name, "3.7.3")
+			if s.value(t, &etcdAlarm, host, name, "NOSPACE") != 0 || s.value(t, &etcdAlarm, host, name, "CORRUPT") != 0 {
+				t.Errorf("alarms of %s", host)
+			}
+		}
+		if leaders != 1 {
+			t.Errorf("%v leaders", leaders)
+		}
+		s.expect(t, membersSubject, health.OK)
+		if s.took > time.Second {
+			t.Errorf("a run took %v", s.took)
+		}
+	})
+
+	// One endpoint each, with something wrong about how it is asked.
+	for name, c := range map[string]struct {
+		change func(*etcdSettings)
+		status health.Status
+		words  []string
+	}{
+		"no client certificate": {func(s *etcdSettings) { s.CertFile, s.KeyFile = "", "" }, health.Unknown, []string{"refuses", "certificate"}},
+		"wrong CA": {func(s *etcdSettings) {
+			other, err := real.NewPKI(t.TempDir(), "other-ca")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.CAFile = other.CAFile()
+		}, health.Critical, []string{"does not answer", "certificate signed by unknown authority"}},
+		"client certificate of another CA": {func(s *etcdSettings) {
+			other, err := real.NewPKI(t.TempDir(), "other-ca")
+			if err != nil {
+				t.Fatal(err)
+			}
+			cert, err := other.Issue("stranger", real.CertOptions{Client: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.CertFile, s.KeyFile = cert.CertFile, cert.KeyFile
+		}, health.Unknown, []string{"refuses", "certificate"}},
+		"http to an https port": {func(s *etcdSettings) { s.Endpoints[0] = strings.Replace(s.Endpoints[0], "https", "http", 1) },
+			health.Critical, []string{"does not answer", "https"}},
+		"https to an http port": {func(s *etcdSettings) {
+			s.Endpoints[0] = strings.Replace(cluster.Members[0].MetricsURL, "http", "https", 1)
+		},
+			health.Critical, []string{"does not answer", "first record does not look like a TLS handshake"}},
+		"metrics at the wrong place": {func(s *etcdSettings) { s.MetricsURLs = []string{cluster.Members[0].MetricsURL + "/nowhere"} },
+			health.Unknown, []string{"its metrics cannot be read", "404"}},
+		"metrics at their own port": {func(s *etcdSettings) { s.MetricsURLs = []string{cluster.Members[0].MetricsURL} }, health.OK, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := settings()
+			s.Endpoints = s.Endpoints[:1:1]
+			c.change(s)
+			got := run(t, newCheck(t, s), etcdTimeout)
+			got.expect(t, hostOf(t, s.Endpoints[0]), c.status, c.words...)
+			t.Logf("%+v", got.results[hostOf(t, s.Endpoints[0])])
+		})
+	}
+
+	t.Run("renewed certificate", func(t *testing.T) {
+		s := settings()
+		dir := t.TempDir()
+		s.Endpoints, s.CertFile, s.KeyFile = s.Endpoints[:1:1], filepath.Join(dir, "c.crt"), filepath.Join(dir, "c.key")
+		other, err := real.NewPKI(t.TempDir(), "other-ca")
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrong, err := other.Issue("stranger", real.CertOptions{Client: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		copyFile(t, wrong.CertFile, s.CertFile)
+		copyFile(t, wrong.KeyFile, s.KeyFile)
+		check := newCheck(t, s)
+		run(t, check, etcdTimeout).expect(t, hosts[0], health.Unknown, "refuses")
+		copyFile(t, cluster.ClientCert.CertFile, s.CertFile)
+		copyFile(t, cluster.ClientCert.KeyFile, s.KeyFile)
+		run(t, check, etcdTimeout).expect(t, hosts[0], health.OK)
+	})
+
+	t.Run("endpoints against members", func(t *testing.T) {
+		port, err := real.FreePort()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := settings()
+		nobody := "https://" + hostPort(port)
+		s.Endpoints = []string{s.Endpoints[0], s.Endpoints[1], nobody}
+		got := run(t, newCheck(t, s), etcdTimeout)
+		got.expect(t, hosts[0], health.OK)
+		got.expect(t, hostPort(port), health.Critical, "etcd endpoint "+hostPort(port)+" does not answer: connection refused")
+		got.expect(t, membersSubject, health.Warning, "client URL of no member", cluster.Members[2].Name+" ("+cluster.Members[2].ClientURL+") is asked by no configured endpoint")
+	})
+
+	t.Run("leader stopped", func(t *testing.T) {
+		first := leader(run(t, check, etcdTimeout))
+		must(t, cluster.Members[first].Pause())
+		defer func() { must(t, cluster.Members[first].Resume()) }()
+		until(t, 15*time.Second, "the others have a new leader and say who is silent", func() bool {
+			s := run(t, check, etcdTimeout)
+			well := s.results[hosts[first]].Status == health.Critical
+			for i, host := range hosts {
+				well = well && (i == first || s.results[host].Status == health.OK)
+			}
+			if well {
+				s.expect(t, hosts[first], health.Critical, "does not answer: no answer within 1.8")
+				s.expect(t, membersSubject, health.OK) // known from before
+			}
+			return well
+		})
+		must(t, cluster.Members[first].Resume())
+		until(t, 15*time.Second, "it is well again", healthy)
+		s := run(t, check, etcdTimeout)
+		for _, host := range hosts {
+			if s.value(t, &etcdRecentLeaderChanges, host) < 1 {
+				t.Errorf("%s saw no leader change", host)
+			}
+		}
+	})
+
+	t.Run("member killed and back", func(t *testing.T) {
+		must(t, cluster.Members[2].Kill())
+		run(t, check, etcdTimeout)
+		s := run(t, check, etcdTimeout)
+		s.expect(t, hosts[2], health.Critical, "does not answer: connection refused")
+		if s.value(t, &etcdUp, hosts[2]) != 0 {
+			t.Error("up")
+		}
+		time.Sleep(2 * time.Second) // let the back-off grow
+		must(t, cluster.Members[2].Start(t.Context()))
+		runs := 0
+		until(t, 10*time.Second, "it is seen again", func() bool {
+			runs++
+			time.Sleep(time.Second)
+			return run(t, check, etcdTimeout).results[hosts[2]].Status == health.OK
+		})
+		if runs > 3 {
+			t.Errorf("seen only after %d runs", runs)
+		}
+	})
+
+	t.Run("quorum lost", func(t *testing.T) {
+		must(t, cluster.Members[1].Kill())
+		must(t, cluster.Members[2].Kill())
+		until(t, 15*time.Second, "the one left says that there is no leader", func() bool {
+			s := run(t, check, etcdTimeout)
+			if s.results[hosts[0]].Status != health.Critical || !strings.Contains(s.results[hosts[0]].Reason, "has no leader") {
+				return false
+			}
+			if s.value(t, &etcdUp, hosts[0]) != 1 || s.value(t, &etcdHasLeader, hosts[0]) != 0 ||
+				s.value(t, &etcdReadSuccess, hosts[0], "linearizable") != 0 || s.value(t, &etcdReadSuccess, hosts[0], "serializable") != 1 {
+				t.Errorf("samples of the one left: %+v", s.samples)
+			}
+			t.Logf("%+v", s.results)
+			return true
+		})
+	})
+}
+
+func TestEtcdUsersAndQuota(t *testing.T) {
+	cluster := real.NeedEtcd(t, real.EtcdOptions{QuotaBytes: 1 << 20})
+	endpoint := cluster.Endpoints()[0]
+	host := hostOf(t, endpoint)
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	plain := etcdClient(t, clientv3.Config{Endpoints: cluster.Endpoints()})
+	settings := func(user, password string) *etcdSettings {
+		s := patient(defaultEtcdSettings())
+		s.Endpoints = []string{endpoint}
+		if user != "" {
+			s.Username, s.PasswordFile = user, filepath.Join(t.TempDir(), "password")
+			must(t, os.WriteFile(s.PasswordFile, []byte(password+"\n"), 0o600))
+		}
+		return s
+	}
+
+	for _, user := range []string{"root", "watcher"} {
+		_, err := plain.UserAdd(ctx, user, "secret")
+		must(t, err)
+	}
+	_, err := plain.RoleAdd(ctx, "root")
+	must(t, err)
+	_, err = plain.UserGrantRole(ctx, "root", "root")
+	must(t, err)
+	_, err = plain.AuthEnable(ctx)
+	must(t, err)
+	for name, c := range map[string]struct {
+		user, password string
+		status         health.Status
+		words          string
+	}{
+		"administrator":     {"root", "secret", health.OK, ""},
+		"user without role": {"watcher", "secret", health.OK, ""},
+		"wrong password":    {"watcher", "wrong", health.Unknown, "refuses the credentials"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := run(t, newCheck(t, settings(c.user, c.password)), etcdTimeout)
+			got.expect(t, host, c.status, c.words)
+			t.Logf("%+v", got.results)
+		})
+	}
+	t.Run("no user", func(t *testing.T) {
+		got := run(t, newCheck(t, settings("", "")), etcdTimeout)
+		if got.results[host].Status == health.Critical || got.value(t, &etcdUp, host) != 1 {
+			t.Errorf("a member that is well and asks who we are: %+v", got.results[host])
+		}
+		t.Logf("%+v", got.results)
+	})
+	t.Run("user of a member that is down", func(t *testing.T) {
+		s := settings("root", "secret")
+		port, err := real.FreePort()
+		must(t, err)
+		s.Endpoints = []string{"http://" + hostPort(port)}
+		run(t, newCheck(t, s), etcdTimeout).expect(t, hostPort(port), health.Critical, "connection refused")
+	})
+	root := etcdClient(t, clientv3.Config{Endpoints: cluster.Endpoints(), Username: "root", Password: "secret"})
+	_, err = root.AuthDisable(ctx)
+	must(t, err)
+
+	t.Run("quota", func(t *testing.T) {
+		check := newCheck(t, settings("", ""))
+		run(t, check, etcdTimeout).expect(t, host, health.OK)
+		value := strings.Repeat("x", 100<<10)
+		var full error
+		for i := range 40 {
+			if _, full = plain.Put(ctx, "fill"+string(rune('a'+i)), value); full != nil {
+				break
+			}
+		}
+		if full == nil {
+			t.Fatal("the quota was not reached")
+		}
+		until(t, 5*time.Second, "the alarm is seen", func() bool {
+			return strings.Contains(run(t, check, etcdTimeout).results[host].Reason, "NOSPACE")
+		})
+		s := run(t, check, etcdTimeout)
+		s.expect(t, host, health.Critical, "alarm NOSPACE of member etcd-0", "of its quota of 1 MiB")
+		if s.value(t, &etcdAlarm, host, "etcd-0", "NOSPACE") != 1 || s.value(t, &etcdDatabaseQuota, host) != 1<<20 {
+			t.Error("samples of the alarm")
+		}
+		t.Logf("%+v", s.results[host])
+	})
+
+	t.Run("learner", func(t *testing.T) {
+		if _, err := plain.AlarmDisarm(ctx, &clientv3.AlarmMember{}); err != nil {
+			t.Fatal(err)
+		}
+		peerPort, err := real.FreePort()
+		must(t, err)
+		clientPort, err := real.FreePort()
+		must(t, err)
+		peer, client := "http://"+hostPort(peerPort), "http://"+hostPort(clientPort)
+		_, err = plain.MemberAddAsLearner(ctx, []string{peer})
+		must(t, err)
+		single := newCheck(t, settings("", ""))
+		run(t, single, etcdTimeout).expect(t, membersSubject, health.Warning, "was added and has never started")
+
+		learner := real.NewProcess(real.Command{Name: "learner", Path: real.Binary(t, "etcd"), Args: []string{
+			"--name=learner", "--data-dir=" + t.TempDir(), "--initial-cluster-state=existing",
+			"--initial-cluster=" + cluster.Members[0].Name + "=" + cluster.Members[0].PeerURL + ",learner=" + peer,
+			"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer,
+			"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
+		}})
+		must(t, learner.Start())
+		defer func() { must(t, learner.Stop()) }()
+		s := settings("", "")
+		s.Endpoints = append(s.Endpoints, client)
+		check := newCheck(t, s)
+		until(t, 20*time.Second, "the learner is well", func() bool {
+			got := run(t, check, etcdTimeout)
+			return got.results[hostPort(clientPort)].Status == health.OK && got.results[membersSubject].Status == health.OK
+		})
+		got := run(t, check, etcdTimeout)
+		if got.value(t, &etcdIsLearner, hostPort(clientPort)) != 1 || got.value(t, &etcdLearners, host) != 1 {
+			t.Error("samples of the learner")
+		}
+	})
+}

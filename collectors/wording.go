@@ -1,0 +1,109 @@
+package collectors
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// seconds words a time in seconds with three digits: "0.612 s".
+func seconds(v float64) string { return strconv.FormatFloat(v, 'g', 3, 64) + " s" }
+
+// percent words a ratio: "82 %".
+func percent(v float64) string { return strconv.FormatFloat(100*v, 'f', 0, 64) + " %" }
+
+// size words a number of bytes: "1.9 GiB".
+func size(v float64) string {
+	for _, unit := range []string{"bytes", "KiB", "MiB", "GiB"} {
+		if v < 1024 {
+			return strconv.FormatFloat(v, 'g', 3, 64) + " " + unit
+		}
+		v /= 1024
+	}
+	return strconv.FormatFloat(v, 'f', 1, 64) + " TiB"
+}
+
+// clip makes s one printable line of at most limit bytes. What came over the
+// network never gets into a reason without it.
+func clip(s string, limit int) string {
+	s = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, strings.ToValidUTF8(s, "?"))), " ")
+	if len(s) <= limit {
+		return s
+	}
+	const ellipsis = "..."
+	cut := limit - len(ellipsis)
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + ellipsis
+}
+
+// timedOut tells whether err says that the time of the probe was up.
+func timedOut(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) ||
+		status.Code(err) == codes.DeadlineExceeded
+}
+
+// The words in which gRPC wraps what went wrong below it.
+var grpcWrapping = regexp.MustCompile(`^(connection error: |last connection error: |desc = |"|transport: |` +
+	`Error while dialing: |authentication handshake failed: |error reading server preface: |` +
+	`dial (tcp|unix) \S+: |connect: |read (tcp|unix) \S+: |read: )`)
+
+// cause words the innermost reason of a failed request, without the layers
+// around it: "connection refused". waited is how long the request took.
+func cause(err error, waited time.Duration) string {
+	var errno syscall.Errno
+	var dns *net.DNSError
+	var untrusted *tls.CertificateVerificationError
+	var request *url.Error
+	switch {
+	case timedOut(err):
+		return fmt.Sprintf("no answer within %s", seconds(waited.Round(time.Millisecond).Seconds()))
+	case errors.As(err, &errno):
+		return errno.Error()
+	case errors.As(err, &dns):
+		return clip("resolving "+dns.Name+": "+dns.Err, 200)
+	case errors.As(err, &untrusted):
+		return clip(untrusted.Err.Error(), 200)
+	case errors.As(err, &request):
+		return cause(request.Err, waited)
+	}
+	text := err.Error()
+	if s, ok := status.FromError(err); ok {
+		text = s.Message()
+	}
+	for {
+		stripped := grpcWrapping.ReplaceAllString(text, "")
+		if stripped == text {
+			break
+		}
+		text = stripped
+	}
+	return clip(strings.TrimSuffix(text, `"`), 200)
+}
+
+// refusesCertificate tells whether the other side closed the handshake
+// because of our client certificate, or because we sent none.
+func refusesCertificate(err error) bool {
+	_, alert, found := strings.Cut(err.Error(), "remote error: tls: ")
+	return found && (strings.Contains(alert, "certificate") || strings.Contains(alert, "access denied"))
+}

@@ -1,0 +1,193 @@
+// Package agent wires everything together and owns its life: it checks all
+// that was given, opens the ports, runs checks, mesh and web until it is told
+// to stop, and says goodbye. It is the one package that knows all others.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/go-kit/log/level"
+	"github.com/prometheus/client_golang/prometheus"
+	promcollectors "github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/collectors/version"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/grapevine-mesh/grapevine/collectors"
+	"github.com/grapevine-mesh/grapevine/internal/exposition"
+	"github.com/grapevine-mesh/grapevine/internal/schedule"
+	"github.com/grapevine-mesh/grapevine/internal/web"
+	"github.com/grapevine-mesh/grapevine/mesh"
+)
+
+// Agent is one node's Grapevine.
+type Agent struct {
+	cfg      Config
+	lock     *os.File // held on the storage path until Run ends
+	registry *prometheus.Registry
+	schedule *schedule.Schedule
+	mesh     *mesh.Mesh
+	renderer *exposition.Renderer
+	reloads  reloadMetrics
+
+	listener net.Listener // of the web interface; nil before Listen
+	listened time.Time
+
+	reloading sync.Mutex // one reload at a time
+}
+
+// New checks everything that was given and reads every file. It opens no port
+// and starts nothing. An error is one line for each thing that is wrong, and
+// names the flag or the file.
+func New(cfg Config) (_ *Agent, err error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if err := web.CheckConfig(cfg.WebConfigFile); err != nil {
+		return nil, fmt.Errorf("--web.config.file: %w", err)
+	}
+	meshConfig, err := cfg.mesh()
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{cfg: cfg, registry: prometheus.NewRegistry()}
+	if a.lock, err = lockStorage(cfg.StoragePath); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = a.lock.Close()
+		}
+	}()
+	meshConfig.Registry = a.registry
+	if a.mesh, err = mesh.New(meshConfig); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, spec := range collectors.All() {
+		names = append(names, spec.Name)
+	}
+	a.schedule = schedule.New(schedule.Config{Known: names, Logger: cfg.Logger})
+	a.renderer = exposition.New(a.registry)
+	a.reloads = newReloadMetrics(a.registry)
+	a.registry.MustRegister(
+		promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}),
+		version.NewCollector("grapevine"), collectors.NewFacts(cfg.Version), a.schedule,
+	)
+	checks, err := buildChecks(cfg, a.registry)
+	if err != nil {
+		return nil, err
+	}
+	a.schedule.Replace(checks)
+	a.reloads.done(nil)
+	return a, nil
+}
+
+// Listen opens every port. An error names the flag, and leaves none open.
+func (a *Agent) Listen() error {
+	l, err := net.Listen("tcp", a.cfg.WebListen)
+	if err != nil {
+		return errors.Join(fmt.Errorf("--web.listen-address: %w", err), a.lock.Close())
+	}
+	if err := a.mesh.Listen(l.Addr().String()); err != nil {
+		return errors.Join(err, l.Close(), a.lock.Close())
+	}
+	a.listener, a.listened = l, time.Now()
+	return nil
+}
+
+// stopTimeout bounds the end of everything, whatever hangs.
+const stopTimeout = 4800 * time.Millisecond
+
+// Run does the work until ctx ends, and then takes five seconds at most to
+// say goodbye. Listen comes first.
+func (a *Agent) Run(ctx context.Context) error {
+	defer a.lock.Close() //nolint:errcheck // the lock is gone either way
+	level.Info(a.cfg.Logger).Log("msg", "listening", "node", a.cfg.Node, "version", a.cfg.Version,
+		"web", a.listener.Addr(), "gossip", a.mesh.GossipAddr(), "exchange", a.mesh.ExchangeAddr())
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.schedule.Run(ctx) })
+	group.Go(func() error { return a.mesh.Run(ctx) })
+	group.Go(func() error {
+		return web.Serve(ctx, a.listener, a.handler(), a.cfg.WebConfigFile, a.cfg.Logger)
+	})
+	group.Go(func() error { a.publish(ctx); return nil })
+	group.Go(func() error { a.followSignals(ctx); return nil })
+	notify(systemdReady)
+
+	ended := make(chan error, 1)
+	go func() { ended <- group.Wait() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	level.Info(a.cfg.Logger).Log("msg", "stopping")
+	notify(systemdStopping)
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(stopTimeout):
+		return fmt.Errorf("stopping took more than %v; left the rest behind", stopTimeout)
+	}
+}
+
+func (a *Agent) handler() http.Handler {
+	return web.New(web.Config{
+		Node: a.cfg.Node, Version: a.cfg.Version, View: a.mesh.View, Local: a.registry, Renderer: a.renderer,
+		Timestamps: a.cfg.WebTimestamps, Ready: a.ready, Reload: a.Reload, Logger: a.cfg.Logger, Registry: a.registry,
+	})
+}
+
+// firstWords is how long a check may take before the agent calls itself ready
+// without it: a check that hangs must not hold up a roll-out.
+const firstWords = 10 * time.Second
+
+func (a *Agent) ready() error {
+	if a.schedule.FirstRound() || time.Since(a.listened) > firstWords {
+		return nil
+	}
+	return errors.New("the first round of checks is under way")
+}
+
+// followSignals reloads on SIGHUP until ctx ends.
+func (a *Agent) followSignals(ctx context.Context) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			_ = a.Reload() // it has logged why
+		}
+	}
+}
+
+// Reload reads the configuration file again and looks anew what is on this
+// node. When anything is wrong, the old checks go on.
+func (a *Agent) Reload() error {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	notify(systemdReloading())
+	defer notify(systemdReady)
+	checks, err := buildChecks(a.cfg, a.registry)
+	a.reloads.done(err)
+	if err != nil {
+		level.Error(a.cfg.Logger).Log("msg", "reload refused, the old configuration stays in force", "err", err)
+		return err
+	}
+	a.schedule.Replace(checks)
+	level.Info(a.cfg.Logger).Log("msg", "configuration reloaded", "file", a.cfg.ConfigFile, "checks", len(checks))
+	return nil
+}

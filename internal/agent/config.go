@@ -1,0 +1,159 @@
+package agent
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+
+	"github.com/grapevine-mesh/grapevine/mesh"
+)
+
+// Config is what the flags say. Empty file names mean that there is none.
+type Config struct {
+	Node        string
+	Version     string // of this program
+	ConfigFile  string
+	StoragePath string
+
+	WebListen     string // host:port; port 0 takes a free one
+	WebConfigFile string // TLS and basic auth
+	WebTimestamps bool
+
+	MeshBind      string
+	MeshExchange  string
+	MeshAdvertise string
+	MeshJoin      []string
+	MeshCluster   string
+	MeshKeyFile   string
+	MeshTLS       mesh.TLSFiles
+	MeshInsecure  bool // bind anything without keys
+	StaleAfter    time.Duration
+	ForgetAfter   time.Duration
+
+	// Collectors are the checks that were switched on or off by hand.
+	Collectors map[string]bool
+
+	Logger log.Logger
+}
+
+// publishInterval is the pace of frames, and with it how soon a dead node
+// shows: three of them and two seconds.
+const publishInterval = 5 * time.Second
+
+// exchangeInterval is the pace of anti-entropy.
+const exchangeInterval = time.Second
+
+// secured reports whether both the gossip and the exchange have keys, and
+// names the flag that is missing when some are given and others are not.
+func (c *Config) secured() (bool, error) {
+	given := map[string]string{
+		"--mesh.key-file": c.MeshKeyFile, "--mesh.tls-ca": c.MeshTLS.CA,
+		"--mesh.tls-cert": c.MeshTLS.Cert, "--mesh.tls-key": c.MeshTLS.Key,
+	}
+	tls := []string{"--mesh.tls-ca", "--mesh.tls-cert", "--mesh.tls-key"}
+	some, missing := false, ""
+	for _, flag := range tls {
+		if given[flag] != "" {
+			some = true
+		} else {
+			missing = flag
+		}
+	}
+	if some && missing != "" {
+		return false, fmt.Errorf("%s: missing, though others of --mesh.tls-ca, --mesh.tls-cert and --mesh.tls-key are given", missing)
+	}
+	return some && c.MeshKeyFile != "", nil
+}
+
+// checkAddresses refuses to bind more than loopback without keys.
+func (c *Config) checkAddresses() error {
+	secured, err := c.secured()
+	if err != nil {
+		return err
+	}
+	for _, a := range []struct{ flag, address string }{
+		{"--mesh.bind", c.MeshBind}, {"--mesh.exchange", c.MeshExchange}, {"--web.listen-address", c.WebListen},
+	} {
+		host, _, err := net.SplitHostPort(a.address)
+		if err != nil {
+			return fmt.Errorf("%s: %q is not host:port", a.flag, a.address)
+		}
+		if !secured && !c.MeshInsecure && !loopback(host) {
+			return fmt.Errorf("%s: %s is not loopback, and the mesh has no keys: give --mesh.key-file and --mesh.tls-ca, --mesh.tls-cert, --mesh.tls-key (grapevine keygen makes them), or allow it with --mesh.insecure", a.flag, a.address)
+		}
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// mesh reads the keys and returns the configuration of the mesh, but for the
+// registry.
+func (c *Config) mesh() (mesh.Config, error) {
+	m := mesh.Config{
+		Node: c.Node, Cluster: c.MeshCluster, Version: c.Version,
+		Bind: c.MeshBind, Exchange: c.MeshExchange, Advertise: c.MeshAdvertise, Join: c.MeshJoin,
+		StoragePath:     c.StoragePath,
+		PublishInterval: publishInterval, ExchangeInterval: exchangeInterval,
+		StaleAfter: c.StaleAfter, ForgetAfter: c.ForgetAfter,
+		Limits: mesh.DefaultLimits(), Logger: c.Logger,
+	}
+	if c.MeshTLS != (mesh.TLSFiles{}) {
+		m.TLS = &c.MeshTLS
+	}
+	if c.MeshKeyFile == "" {
+		return m, nil
+	}
+	key, err := readKey(c.MeshKeyFile, c.Logger)
+	if err != nil {
+		return m, fmt.Errorf("--mesh.key-file: %w", err)
+	}
+	m.GossipKey = key
+	return m, nil
+}
+
+// maxKeyFile bounds what is read: a key is one short line.
+const maxKeyFile = 4096
+
+func readKey(file string, logger log.Logger) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxKeyFile {
+		return nil, fmt.Errorf("%s is not a key file", file)
+	}
+	if info.Mode().Perm()&0o007 != 0 {
+		level.Warn(logger).Log("msg", "everybody on this host can read the gossip key; chmod o= it", "file", file)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	key, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(text)))
+	if err != nil {
+		return nil, fmt.Errorf("%s is not one line of base64, as grapevine keygen gossip prints it", file)
+	}
+	if n := len(key); n != 16 && n != 24 && n != 32 {
+		return nil, fmt.Errorf("%s holds a key of %d bytes; 16, 24 or 32 are wanted", file, n)
+	}
+	return key, nil
+}
+
+// validate holds what can be seen without touching anything.
+func (c *Config) validate() error {
+	if c.StoragePath == "" {
+		return errors.New("--storage.path: must not be empty")
+	}
+	return c.checkAddresses()
+}
