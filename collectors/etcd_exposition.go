@@ -45,6 +45,9 @@ func (t *etcdTarget) figures(ctx context.Context) (etcdFigures, error) {
 	t.mu.Lock()
 	web := t.web
 	t.mu.Unlock()
+	if web == nil {
+		return etcdFigures{}, errClosed
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.metricsURL, nil)
 	if err != nil {
 		return etcdFigures{}, err
