@@ -47,7 +47,7 @@ type apiserverThresholds struct {
 func defaultAPIServerSettings() *apiserverSettings {
 	oneObject := DurationLimits{Warning: time.Second, Critical: 3 * time.Second}
 	return &apiserverSettings{
-		Timing:     Timing{Interval: 5 * time.Second, Timeout: 4 * time.Second, FailureThreshold: 2, SuccessThreshold: 2},
+		Timing:     Timing{Interval: 10 * time.Second, Timeout: 4 * time.Second, FailureThreshold: 2, SuccessThreshold: 2},
 		GetPath:    "/api/v1/namespaces/kube-system",
 		ListPath:   "/api/v1/namespaces",
 		Thresholds: apiserverThresholds{GetLatency: oneObject, ListLatency: oneObject},

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"io"
-	"os"
+	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/go-kit/log/level"
@@ -38,8 +38,8 @@ func agentCommand(app *kingpin.Application, actions map[string]action) {
 	cmd.Flag("mesh.tls-cert", "This node's certificate, PEM; its SAN holds the node's name.").StringVar(&cfg.MeshTLS.Cert)
 	cmd.Flag("mesh.tls-key", "Key of this node's certificate, PEM.").StringVar(&cfg.MeshTLS.Key)
 	cmd.Flag("mesh.insecure", "Bind more than loopback without keys.").BoolVar(&cfg.MeshInsecure)
-	cmd.Flag("mesh.stale-after", "A silent node's series end after this long.").Default("2m").DurationVar(&cfg.StaleAfter)
-	cmd.Flag("mesh.forget-after", "A silent node is forgotten after this long.").Default("24h").DurationVar(&cfg.ForgetAfter)
+	spanOf(cmd.Flag("mesh.stale-after", "A silent node's series end after this long."), "2m", &cfg.StaleAfter)
+	spanOf(cmd.Flag("mesh.forget-after", "A silent node is forgotten after this long."), "24h", &cfg.ForgetAfter)
 
 	switches := map[string]*collectorSwitch{}
 	for _, spec := range collectors.All() {
@@ -47,11 +47,12 @@ func agentCommand(app *kingpin.Application, actions map[string]action) {
 		cmd.Flag("collector."+spec.Name, "Check "+spec.Summary+". Default: if it is on this node.").IsSetByUser(&s.byHand).BoolVar(&s.on)
 		switches[spec.Name] = s
 	}
-	logLevel := cmd.Flag("log.level", "Lowest level to log.").Default(logging.Levels[0]).Enum(logging.Levels...)
-	logFormat := cmd.Flag("log.format", "Form of the log.").Default(logging.Formats[0]).Enum(logging.Formats...)
+	var logLevel, logFormat string
+	oneOf(cmd.Flag("log.level", "Lowest level to log: "+strings.Join(logging.Levels, ", ")+"."), logging.Levels, &logLevel)
+	oneOf(cmd.Flag("log.format", "Form of the log: "+strings.Join(logging.Formats, ", ")+"."), logging.Formats, &logFormat)
 
-	actions[cmd.FullCommand()] = func(ctx context.Context, _ io.Writer) (int, error) {
-		logger, err := logging.New(os.Stderr, *logLevel, *logFormat)
+	actions[cmd.FullCommand()] = func(ctx context.Context, _, stderr io.Writer) (int, error) {
+		logger, err := logging.New(stderr, logLevel, logFormat)
 		if err != nil {
 			return 0, err
 		}

@@ -50,19 +50,20 @@ func checkCommand(app *kingpin.Application, actions map[string]action) {
 	for _, spec := range collectors.All() {
 		names = append(names, spec.Name)
 	}
-	wanted := cmd.Arg("name", "Checks to run: "+strings.Join(names, ", ")+". Default: all that apply to this node.").Enums(names...)
+	var wanted []string
+	cmd.Arg("name", "Checks to run: "+strings.Join(names, ", ")+". Default: all that apply to this node.").SetValue(&word{"check", names, nil, &wanted})
 	configFile := cmd.Flag("config.file", "The configuration file of the agent.").String()
 	storagePath := cmd.Flag("storage.path", "The agent's storage: its file system is checked too, if it is there.").Default("/var/lib/grapevine").String()
 	nodeName := cmd.Flag("node.name", "This node's name.").Default(hostname()).String()
-	logLevel := cmd.Flag("log.level", "Lowest level to log to stderr.").Default("warn").Enum(logging.Levels...)
-	var output string
+	var logLevel, output string
+	oneOf(cmd.Flag("log.level", "Lowest level to log to stderr: "+strings.Join(logging.Levels, ", ")+"."), []string{"warn", "debug", "info", "error"}, &logLevel)
 	outputFlag(cmd, &output)
-	actions[cmd.FullCommand()] = func(ctx context.Context, stdout io.Writer) (int, error) {
+	actions[cmd.FullCommand()] = func(ctx context.Context, stdout, stderr io.Writer) (int, error) {
 		cfg, err := config.Load(*configFile, collectors.All())
 		if err != nil {
 			return 0, err
 		}
-		logger, err := logging.New(os.Stderr, *logLevel, logging.Formats[0])
+		logger, err := logging.New(stderr, logLevel, logging.Formats[0])
 		if err != nil {
 			return 0, err
 		}
@@ -70,10 +71,10 @@ func checkCommand(app *kingpin.Application, actions map[string]action) {
 		if _, err := os.Stat(*storagePath); err == nil {
 			env.StoragePath = *storagePath
 		}
-		var run checkRun
+		run := checkRun{Off: []checkOff{}}
 		var checks []schedule.Check
 		for _, spec := range collectors.All() {
-			if len(*wanted) > 0 && !slices.Contains(*wanted, spec.Name) {
+			if len(wanted) > 0 && !slices.Contains(wanted, spec.Name) {
 				continue
 			}
 			settings := cfg.Checks[spec.Name]
@@ -89,7 +90,7 @@ func checkCommand(app *kingpin.Application, actions map[string]action) {
 		}
 		run.add(schedule.Once(ctx, checks, logger))
 		// Whoever asks for a check by name wants to know of that one.
-		if len(*wanted) > 0 && len(run.Off) > 0 && health.Unknown.WorseThan(run.Status) {
+		if len(wanted) > 0 && len(run.Off) > 0 && health.Unknown.WorseThan(run.Status) {
 			run.Status = health.Unknown
 		}
 		if output == "json" {

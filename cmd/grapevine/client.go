@@ -35,7 +35,7 @@ func (c *client) flags(cmd *kingpin.CmdClause) {
 }
 
 func outputFlag(cmd *kingpin.CmdClause, output *string) {
-	cmd.Flag("output", "How to print: text or json.").Short('o').Default("text").EnumVar(output, "text", "json")
+	oneOf(cmd.Flag("output", "How to print: text or json.").Short('o'), []string{"text", "json"}, output)
 }
 
 // get reads the JSON at path into v.

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -29,8 +30,8 @@ func main() {
 }
 
 // action runs a subcommand and returns the exit code. An error is bad input
-// and becomes one line on stderr.
-type action func(ctx context.Context, stdout io.Writer) (int, error)
+// and becomes one line on stderr, where logs go, too.
+type action func(ctx context.Context, stdout, stderr io.Writer) (int, error)
 
 // run parses args and runs the subcommand they name. It returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -38,12 +39,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app.Version(version.Print("grapevine"))
 	app.HelpFlag.Short('h')
 	app.UsageWriter(stdout).ErrorWriter(stderr)
-	exited, code := false, 0
-	app.Terminate(func(c int) { // --help and --version end here
-		if !exited {
-			exited, code = true, c
-		}
-	})
+	app.Terminate(func(code int) { panic(terminated(code)) })
 
 	actions := map[string]action{}
 	for _, register := range []func(*kingpin.Application, map[string]action){
@@ -51,12 +47,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	} {
 		register(app, actions)
 	}
-	command, err := app.Parse(args)
-	if exited {
-		return code
-	}
-	if err == nil {
-		code, err = actions[command](ctx, stdout)
+	code := 0
+	command, err := parse(app, args)
+	switch {
+	case err == nil:
+		code, err = actions[command](ctx, stdout, stderr)
+	case errors.As(err, new(terminated)):
+		return int(err.(terminated))
 	}
 	if err != nil {
 		for line := range strings.Lines(err.Error()) { // a file can have several things wrong
@@ -67,11 +64,30 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return code
 }
 
+// terminated is the exit code with which kingpin wants to end the process:
+// it has printed the help or the version, and would go on to parse the rest.
+type terminated int
+
+func (t terminated) Error() string { return "terminated" }
+
+// parse returns the subcommand that args name.
+func parse(app *kingpin.Application, args []string) (command string, err error) {
+	defer func() {
+		if t, ok := recover().(terminated); ok {
+			err = t
+		}
+	}()
+	if len(args) == 0 { // for which kingpin prints the usage and is content
+		return "", errors.New("no command; grapevine --help lists them")
+	}
+	return app.Parse(args)
+}
+
 // exitCode is what monitoring plugins return for a status.
 func exitCode(s health.Status) int { return int(s) }
 
 func versionCommand(app *kingpin.Application, actions map[string]action) {
-	actions[app.Command("version", "Print the version.").FullCommand()] = func(_ context.Context, stdout io.Writer) (int, error) {
+	actions[app.Command("version", "Print the version.").FullCommand()] = func(_ context.Context, stdout, _ io.Writer) (int, error) {
 		_, err := fmt.Fprintln(stdout, version.Print("grapevine"))
 		return 0, err
 	}

@@ -14,7 +14,7 @@ func membersCommand(app *kingpin.Application, actions map[string]action) {
 	cmd := app.Command("members", "Show who is in the mesh, as seen from here. Exits 3 when the agent does not answer.")
 	var c client
 	c.flags(cmd)
-	actions[cmd.FullCommand()] = func(ctx context.Context, stdout io.Writer) (int, error) {
+	actions[cmd.FullCommand()] = func(ctx context.Context, stdout, _ io.Writer) (int, error) {
 		var m web.Members
 		if code, err := c.ask(ctx, stdout, web.MembersPath, &m); err != nil || code != 0 {
 			return code, err

@@ -20,7 +20,7 @@ func statusCommand(app *kingpin.Application, actions map[string]action) {
 	cmd := app.Command("status", "Show the cluster's health, problems first. Exits 0 ok, 1 warning, 2 critical, 3 unknown.")
 	var c client
 	c.flags(cmd)
-	actions[cmd.FullCommand()] = func(ctx context.Context, stdout io.Writer) (int, error) {
+	actions[cmd.FullCommand()] = func(ctx context.Context, stdout, _ io.Writer) (int, error) {
 		var s web.Status
 		if code, err := c.ask(ctx, stdout, web.StatusPath, &s); err != nil || code != 0 {
 			return code, err

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/go-kit/log/level"
-	"github.com/prometheus/client_golang/prometheus"
 	promcollectors "github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/collectors/version"
 	"golang.org/x/sync/errgroup"
@@ -32,7 +31,8 @@ import (
 type Agent struct {
 	cfg      Config
 	lock     *os.File // held on the storage path until Run ends
-	registry *prometheus.Registry
+	registry *registry
+	facts    *collectors.NodeFacts
 	schedule *schedule.Schedule
 	mesh     *mesh.Mesh
 	renderer *exposition.Renderer
@@ -40,6 +40,9 @@ type Agent struct {
 
 	listener net.Listener // of the web interface; nil before Listen
 	listened time.Time
+
+	off     []absent       // checks that New found nothing for, to be logged by Run
+	hangups chan os.Signal // SIGHUPs, caught as soon as the agent is ready
 
 	reloading sync.Mutex // one reload at a time
 }
@@ -58,7 +61,16 @@ func New(cfg Config) (_ *Agent, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{cfg: cfg, registry: prometheus.NewRegistry()}
+	a := &Agent{cfg: cfg, registry: newRegistry(), hangups: make(chan os.Signal, 1)}
+	found, err := buildChecks(cfg, a.registry)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			found.close(cfg.Logger)
+		}
+	}()
 	if a.lock, err = lockStorage(cfg.StoragePath); err != nil {
 		return nil, err
 	}
@@ -77,17 +89,14 @@ func New(cfg Config) (_ *Agent, err error) {
 	}
 	a.schedule = schedule.New(schedule.Config{Known: names, Logger: cfg.Logger})
 	a.renderer = exposition.New(a.registry)
+	a.facts = collectors.NewFacts(cfg.Version)
 	a.reloads = newReloadMetrics(a.registry)
 	a.registry.MustRegister(
 		promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}),
-		version.NewCollector("grapevine"), collectors.NewFacts(cfg.Version), a.schedule,
+		version.NewCollector("grapevine"), a.facts, a.schedule,
 	)
-	checks, err := buildChecks(cfg, a.registry)
-	if err != nil {
-		return nil, err
-	}
-	a.schedule.Replace(checks)
-	a.reloads.done(nil)
+	a.install(found)
+	a.off = found.off
 	return a, nil
 }
 
@@ -95,14 +104,27 @@ func New(cfg Config) (_ *Agent, err error) {
 func (a *Agent) Listen() error {
 	l, err := net.Listen("tcp", a.cfg.WebListen)
 	if err != nil {
-		return errors.Join(fmt.Errorf("--web.listen-address: %w", err), a.lock.Close())
+		a.abandon()
+		return fmt.Errorf("--web.listen-address: %w", err)
 	}
 	if err := a.mesh.Listen(l.Addr().String()); err != nil {
-		return errors.Join(err, l.Close(), a.lock.Close())
+		_ = l.Close() // nobody has connected yet
+		a.abandon()
+		return err
 	}
 	a.listener, a.listened = l, time.Now()
 	return nil
 }
+
+// abandon gives up what New took, when there will be no Run.
+func (a *Agent) abandon() {
+	a.schedule.Replace(nil)
+	_ = a.lock.Close() // the lock is gone either way
+}
+
+// WebAddr and GossipAddr are host:port as bound by Listen.
+func (a *Agent) WebAddr() string    { return a.listener.Addr().String() }
+func (a *Agent) GossipAddr() string { return a.mesh.GossipAddr() }
 
 // stopTimeout bounds the end of everything, whatever hangs.
 const stopTimeout = 4800 * time.Millisecond
@@ -113,9 +135,19 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer a.lock.Close() //nolint:errcheck // the lock is gone either way
 	level.Info(a.cfg.Logger).Log("msg", "listening", "node", a.cfg.Node, "version", a.cfg.Version,
 		"web", a.listener.Addr(), "gossip", a.mesh.GossipAddr(), "exchange", a.mesh.ExchangeAddr())
+	a.cfg.warn()
+	a.logOff(a.off)
+	// From READY on systemd may send SIGHUP, which must not end the process.
+	signal.Notify(a.hangups, syscall.SIGHUP)
+	defer signal.Stop(a.hangups)
 
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return a.schedule.Run(ctx) })
+	group.Go(func() error {
+		if err := a.schedule.Run(ctx); err != nil { // a check that hangs is no failure of ours
+			level.Warn(a.cfg.Logger).Log("msg", "stopping", "err", err)
+		}
+		return nil
+	})
 	group.Go(func() error { return a.mesh.Run(ctx) })
 	group.Go(func() error {
 		return web.Serve(ctx, a.listener, a.handler(), a.cfg.WebConfigFile, a.cfg.Logger)
@@ -161,14 +193,11 @@ func (a *Agent) ready() error {
 
 // followSignals reloads on SIGHUP until ctx ends.
 func (a *Agent) followSignals(ctx context.Context) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-hangups:
+		case <-a.hangups:
 			_ = a.Reload() // it has logged why
 		}
 	}
@@ -181,13 +210,28 @@ func (a *Agent) Reload() error {
 	defer a.reloading.Unlock()
 	notify(systemdReloading())
 	defer notify(systemdReady)
-	checks, err := buildChecks(a.cfg, a.registry)
-	a.reloads.done(err)
+	found, err := buildChecks(a.cfg, a.registry)
 	if err != nil {
+		a.reloads.done(err)
 		level.Error(a.cfg.Logger).Log("msg", "reload refused, the old configuration stays in force", "err", err)
 		return err
 	}
-	a.schedule.Replace(checks)
-	level.Info(a.cfg.Logger).Log("msg", "configuration reloaded", "file", a.cfg.ConfigFile, "checks", len(checks))
+	a.facts.Refresh()
+	a.install(found)
+	a.logOff(found.off)
+	level.Info(a.cfg.Logger).Log("msg", "configuration reloaded", "file", a.cfg.ConfigFile, "checks", len(found.checks))
 	return nil
+}
+
+// install makes what was built the checks that are run.
+func (a *Agent) install(b built) {
+	a.schedule.Replace(b.checks)
+	a.registry.keep(b.names())
+	a.reloads.done(nil)
+}
+
+func (a *Agent) logOff(checks []absent) {
+	for _, off := range checks {
+		level.Info(a.cfg.Logger).Log("msg", "check is off", "check", off.name, "reason", off.reason)
+	}
 }

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/grapevine-mesh/grapevine/collectors"
 	"github.com/grapevine-mesh/grapevine/health"
@@ -15,42 +15,65 @@ import (
 	"github.com/grapevine-mesh/grapevine/internal/schedule"
 )
 
+// built is what the configuration file and this node come to.
+type built struct {
+	checks []schedule.Check
+	off    []absent // and not asked for by name
+}
+
 // buildChecks reads the configuration file and builds every check that is on.
-// When one cannot be built, those built before are closed.
-func buildChecks(cfg Config, registry prometheus.Registerer) ([]schedule.Check, error) {
+// It changes nothing that is in force, and logs nothing: when it fails, its
+// error is all there is to say.
+func buildChecks(cfg Config, reg *registry) (b built, err error) {
 	settings, err := config.Load(cfg.ConfigFile, collectors.All())
 	if err != nil {
-		return nil, err
+		return built{}, err
 	}
-	env := collectors.Env{Node: cfg.Node, StoragePath: cfg.StoragePath, Logger: cfg.Logger, Registry: registry}
-	var checks []schedule.Check
+	defer func() {
+		if err != nil {
+			b.close(cfg.Logger)
+		}
+	}()
 	for _, spec := range collectors.All() {
 		on, byHand := cfg.Collectors[spec.Name]
 		if byHand && !on {
 			continue
 		}
 		s := settings.Checks[spec.Name]
-		collector, err := s.New(env)
+		collector, err := s.New(collectors.Env{
+			Node: cfg.Node, StoragePath: cfg.StoragePath, Logger: cfg.Logger, Registry: reg.of(spec.Name),
+		})
 		switch {
 		case err == nil:
 		case !errors.Is(err, collectors.ErrAbsent):
-			for _, c := range checks {
-				closeCheck(c, cfg.Logger)
-			}
-			return nil, fmt.Errorf("check %s: %w", spec.Name, err)
+			return b, fmt.Errorf("check %s: %w", spec.Name, err)
 		case byHand:
 			collector = absent{spec.Name, err.Error()}
 		default:
-			level.Info(cfg.Logger).Log("msg", "check is off", "check", spec.Name, "reason", err)
+			b.off = append(b.off, absent{spec.Name, err.Error()})
 			continue
 		}
-		checks = append(checks, schedule.Check{Collector: collector, Timing: s.Schedule()})
+		b.checks = append(b.checks, schedule.Check{Collector: collector, Timing: s.Schedule()})
 	}
-	return checks, nil
+	return b, nil
 }
 
-func closeCheck(c schedule.Check, logger log.Logger) {
-	if closer, ok := c.Collector.(interface{ Close() error }); ok {
+// names are the checks that are on.
+func (b *built) names() []string {
+	var names []string
+	for _, c := range b.checks {
+		names = append(names, c.Collector.Name())
+	}
+	return names
+}
+
+// close ends checks that no schedule has taken over.
+func (b *built) close(logger log.Logger) {
+	for _, c := range b.checks {
+		closer, ok := c.Collector.(io.Closer)
+		if !ok {
+			continue
+		}
 		if err := closer.Close(); err != nil {
 			level.Warn(logger).Log("msg", "closing a check", "check", c.Collector.Name(), "err", err)
 		}

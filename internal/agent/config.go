@@ -114,7 +114,7 @@ func (c *Config) mesh() (mesh.Config, error) {
 	if c.MeshKeyFile == "" {
 		return m, nil
 	}
-	key, err := readKey(c.MeshKeyFile, c.Logger)
+	key, err := readKey(c.MeshKeyFile)
 	if err != nil {
 		return m, fmt.Errorf("--mesh.key-file: %w", err)
 	}
@@ -125,16 +125,13 @@ func (c *Config) mesh() (mesh.Config, error) {
 // maxKeyFile bounds what is read: a key is one short line.
 const maxKeyFile = 4096
 
-func readKey(file string, logger log.Logger) ([]byte, error) {
+func readKey(file string) ([]byte, error) {
 	info, err := os.Stat(file)
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxKeyFile {
 		return nil, fmt.Errorf("%s is not a key file", file)
-	}
-	if info.Mode().Perm()&0o007 != 0 {
-		level.Warn(logger).Log("msg", "everybody on this host can read the gossip key; chmod o= it", "file", file)
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -148,6 +145,18 @@ func readKey(file string, logger log.Logger) ([]byte, error) {
 		return nil, fmt.Errorf("%s holds a key of %d bytes; 16, 24 or 32 are wanted", file, n)
 	}
 	return key, nil
+}
+
+// warn logs what is allowed, but wants a look.
+func (c *Config) warn() {
+	if secured, err := c.secured(); err == nil && !secured && c.MeshInsecure {
+		level.Warn(c.Logger).Log("msg", "the mesh has no keys: whoever reaches its ports can join and speak", "flag", "--mesh.insecure")
+	}
+	for _, file := range []string{c.MeshKeyFile, c.MeshTLS.Key} {
+		if info, err := os.Stat(file); file != "" && err == nil && info.Mode().Perm()&0o007 != 0 {
+			level.Warn(c.Logger).Log("msg", "everybody on this host can use a key of the mesh; chmod o= it", "file", file)
+		}
+	}
 }
 
 // validate holds what can be seen without touching anything.

@@ -2,8 +2,11 @@ package agent
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
+	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 
 	"github.com/grapevine-mesh/grapevine/health"
@@ -17,8 +20,9 @@ const minPublish = time.Second
 func (a *Agent) publish(ctx context.Context) {
 	tick := time.NewTicker(publishInterval)
 	defer tick.Stop()
+	var trouble lastWord
 	for {
-		a.publishOnce()
+		trouble.log(level.Error(a.cfg.Logger), a.publishOnce())
 		// This loop gathers from all parts: if it turns, the agent lives.
 		notify(systemdWatchdog)
 		select {
@@ -35,14 +39,26 @@ func (a *Agent) publish(ctx context.Context) {
 	}
 }
 
-func (a *Agent) publishOnce() {
+func (a *Agent) publishOnce() error {
 	families, err := a.registry.Gather()
 	if err != nil { // of one collector; the others' families are there
-		level.Warn(a.cfg.Logger).Log("msg", "gathering this node's metrics", "err", err)
+		err = fmt.Errorf("gathering this node's metrics: %w", err)
 	}
 	schema, values := health.FromFamilies(a.cfg.Version, "node", families)
 	snapshot := health.Snapshot{Node: a.cfg.Node, Schema: schema, Values: values, Results: a.schedule.Results()}
-	if err := a.mesh.Publish(snapshot); err != nil {
-		level.Error(a.cfg.Logger).Log("msg", "this node's word does not reach the others", "err", err)
+	return errors.Join(err, a.mesh.Publish(snapshot))
+}
+
+// lastWord keeps a trouble that lasts from filling the log.
+type lastWord struct{ said string }
+
+func (l *lastWord) log(logger log.Logger, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
 	}
+	if text != "" && text != l.said {
+		_ = logger.Log("msg", "this node's word does not reach the others in full", "err", err)
+	}
+	l.said = text
 }

@@ -1,0 +1,340 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-kit/log"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// go-metrics, which serf brings along, signals for good.
+		goleak.IgnoreAnyFunction("github.com/hashicorp/go-metrics.(*InmemSignal).run"),
+		// serf leaves it behind when its port is taken; the agent exits then.
+		goleak.IgnoreAnyFunction("github.com/hashicorp/serf/serf.(*serfQueries).stream"))
+}
+
+// running is an agent on loopback.
+type running struct {
+	*Agent
+	t    *testing.T
+	logs *logBuffer
+	stop func() error // ends it and returns what Run did; may be called again
+}
+
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// testConfig is that of an agent with one check, of a directory of its own.
+func testConfig(t *testing.T, name string) (Config, *logBuffer) {
+	t.Helper()
+	logs := &logBuffer{}
+	return Config{
+		Node: name, Version: "1.2.3", StoragePath: t.TempDir(), ConfigFile: writeConfig(t, "grapevine.yml", diskConfig(t.TempDir())),
+		WebListen: "127.0.0.1:0", MeshBind: "127.0.0.1:0", MeshExchange: "127.0.0.1:0", MeshCluster: "test",
+		StaleAfter: 2 * time.Minute, ForgetAfter: time.Hour,
+		Collectors: map[string]bool{"apiserver": false, "etcd": false},
+		Logger:     log.NewLogfmtLogger(log.NewSyncWriter(logs)),
+	}, logs
+}
+
+// diskConfig probes dir and is content with any disk.
+func diskConfig(dir string) string {
+	return "checks:\n  disk:\n    interval: 2s\n    timeout: 1s\n    paths: [" + dir + "]\n" +
+		"    thresholds:\n      fsync: {warning: 0s, critical: 0s}\n      usage: {warning: 0, critical: 0}\n      inodes: {warning: 0, critical: 0}\n"
+}
+
+func writeConfig(t *testing.T, name, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func start(t *testing.T, cfg Config, logs *logBuffer) *running {
+	t.Helper()
+	a, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	r := &running{Agent: a, t: t, logs: logs}
+	r.stop = sync.OnceValue(func() error {
+		cancel()
+		begin := time.Now()
+		err := <-ended
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Errorf("%s took %v to stop", cfg.Node, took)
+		}
+		return err
+	})
+	t.Cleanup(func() {
+		if err := r.stop(); err != nil {
+			t.Errorf("%s ended with %v", cfg.Node, err)
+		}
+		http.DefaultClient.CloseIdleConnections()
+		if t.Failed() {
+			t.Logf("log of %s:\n%s", cfg.Node, logs)
+		}
+	})
+	return r
+}
+
+func (r *running) get(path string) (int, string) {
+	r.t.Helper()
+	response, err := http.Get("http://" + r.WebAddr() + path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+func (r *running) shows(path string, lines ...string) error {
+	code, body := r.get(path)
+	if code != http.StatusOK {
+		return fmt.Errorf("%s of %s answers %d: %s", path, r.cfg.Node, code, body)
+	}
+	for _, line := range lines {
+		if !strings.Contains(body, line) {
+			return fmt.Errorf("%s of %s does not show %s", path, r.cfg.Node, line)
+		}
+	}
+	return nil
+}
+
+// within waits until f is content.
+func within(t *testing.T, d time.Duration, f func() error) {
+	t.Helper()
+	var err error
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if err = f(); err == nil {
+			return
+		}
+	}
+	t.Fatalf("after %v: %v", d, err)
+}
+
+// The main job: any agent answers for all, and a clean leave is known at once.
+func TestAnyAgentAnswersForAll(t *testing.T) {
+	t.Parallel()
+	var agents []*running
+	var want []string
+	for _, name := range []string{"n1", "n2", "n3"} {
+		cfg, logs := testConfig(t, name)
+		if len(agents) > 0 {
+			cfg.MeshJoin = []string{agents[0].GossipAddr()}
+		}
+		agents = append(agents, start(t, cfg, logs))
+		want = append(want, `grapevine_node_up{node="`+name+`"} 1`,
+			`grapevine_check_enabled{check="disk",node="`+name+`"} 1`, `grapevine_check_enabled{check="etcd",node="`+name+`"} 0`,
+			`grapevine_config_last_reload_successful{node="`+name+`"} 1`,
+			`grapevine_node_cpus{node="`+name+`"} `, `go_goroutines{node="`+name+`"} `, `grapevine_check_runs_total{check="disk",node="`+name+`"} `)
+	}
+	for _, a := range agents {
+		within(t, 15*time.Second, func() error { return a.shows("/metrics", want...) })
+		within(t, 5*time.Second, func() error { return a.shows("/-/ready") })
+		if err := a.shows("/metrics/local", `grapevine_check_status{check="disk",node="`+a.cfg.Node+`"`); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := agents[0].stop(); err != nil {
+		t.Errorf("the first ended with %v", err)
+	}
+	within(t, 10*time.Second, func() error {
+		if _, body := agents[2].get("/metrics"); strings.Contains(body, `node="n1"`) {
+			return fmt.Errorf("n3 still shows n1, which has said goodbye")
+		}
+		return nil
+	})
+	for _, a := range agents {
+		for line := range strings.Lines(a.logs.String()) {
+			if strings.Contains(line, "level=error") || strings.Contains(line, "gathering") {
+				t.Errorf("%s logged %s", a.cfg.Node, line)
+			}
+		}
+	}
+}
+
+func TestReload(t *testing.T) {
+	cfg, logs := testConfig(t, "n1")
+	a := start(t, cfg, logs)
+	within(t, 5*time.Second, func() error { return a.shows("/-/ready") })
+	if err := a.shows("/metrics/local", "grapevine_disk_"); err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(cfg.ConfigFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(text string) {
+		if err := os.WriteFile(cfg.ConfigFile, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	put("checks:\n  disk:\n    intervall: 1s\n")
+	response, err := http.Post("http://"+a.WebAddr()+"/-/reload", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(response.Body)
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusInternalServerError || !strings.Contains(string(body), cfg.ConfigFile+`:3: unknown key "intervall"`) {
+		t.Errorf("a bad file is answered with %d: %s", response.StatusCode, body)
+	}
+	if err := a.shows("/metrics/local", `grapevine_config_last_reload_successful{node="n1"} 0`, `grapevine_check_enabled{check="disk",node="n1"} 1`); err != nil {
+		t.Error(err)
+	}
+
+	put(string(good))
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 5*time.Second, func() error {
+		return a.shows("/metrics/local", `grapevine_config_last_reload_successful{node="n1"} 1`)
+	})
+
+	// Counters go on over reloads; what a check that is now off has exported ends.
+	if err := a.shows("/metrics/local", `grapevine_disk_`); err != nil {
+		t.Error(err)
+	}
+	a.cfg.Collectors["disk"] = false
+	if err := a.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if _, body := a.get("/metrics/local"); strings.Contains(body, "grapevine_disk_") {
+		t.Error("a check that is off still exports")
+	}
+	if err := a.shows("/metrics/local", `grapevine_check_enabled{check="disk",node="n1"} 0`, `grapevine_check_runs_total{check="disk",node="n1"}`); err != nil {
+		t.Error(err)
+	}
+}
+
+// A check that was asked for by name and has nothing to look at is a verdict.
+func TestCheckAskedForByName(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/etc/kubernetes/manifests/etcd.yaml"); err == nil {
+		t.Skip("there is an etcd on this node")
+	}
+	cfg, logs := testConfig(t, "n1")
+	cfg.Collectors = map[string]bool{"apiserver": false, "etcd": true}
+	a := start(t, cfg, logs)
+	within(t, 5*time.Second, func() error {
+		return a.shows("/metrics/local", `grapevine_check_status{check="etcd",node="n1",subject="etcd"} 3`)
+	})
+
+	delete(cfg.Collectors, "etcd")
+	if err := a.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.shows("/metrics/local", `grapevine_check_enabled{check="etcd",node="n1"} 0`); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(logs.String(), `msg="check is off" check=etcd reason="etcd is not on this node`) {
+		t.Error("the log does not say why etcd is off")
+	}
+}
+
+// A request that takes its time does not hold up the end.
+func TestStopCutsRequestsOff(t *testing.T) {
+	t.Parallel()
+	cfg, logs := testConfig(t, "n1")
+	a := start(t, cfg, logs)
+	within(t, 5*time.Second, func() error { return a.shows("/-/healthy") })
+	conn, err := net.Dial("tcp", a.WebAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET /debug/pprof/trace?seconds=20 HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(200 * time.Millisecond) // until it is being answered
+	if err := a.stop(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+// What New and Listen took is free again when they fail.
+func TestFailedStartLeavesNothing(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	cfg, logs := testConfig(t, "n1")
+	for _, spoil := range []func(*Config){
+		func(c *Config) { c.WebListen = taken.Addr().String() },
+		func(c *Config) { c.MeshExchange = taken.Addr().String() },
+		func(c *Config) { c.MeshBind = taken.Addr().String() },
+		func(c *Config) { c.MeshCluster = "" },
+		func(c *Config) { c.ConfigFile = c.StoragePath },
+	} {
+		bad := cfg
+		spoil(&bad)
+		a, err := New(bad)
+		if err == nil {
+			err = a.Listen()
+		}
+		if err == nil {
+			t.Error("started")
+		}
+	}
+	start(t, cfg, logs)
+	if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "--storage.path: "+cfg.StoragePath+": in use by another agent") {
+		t.Errorf("a second agent on the same storage: %v", err)
+	}
+}
+
+// A corrupt state file is set aside with a warning.
+func TestCorruptState(t *testing.T) {
+	t.Parallel()
+	cfg, logs := testConfig(t, "n1")
+	if err := os.WriteFile(filepath.Join(cfg.StoragePath, "state.json"), []byte("\x00garbage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start(t, cfg, logs)
+	if !strings.Contains(logs.String(), "level=warn") || !strings.Contains(logs.String(), "state.json") {
+		t.Errorf("no warning in the log:\n%s", logs)
+	}
+}
