@@ -65,7 +65,7 @@ func (c *client) get(ctx context.Context, path string, v any) error {
 	if err != nil {
 		return unreachable(c.url, err)
 	}
-	defer response.Body.Close() //nolint:errcheck // read to its end or given up
+	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return unreachable(c.url, err)

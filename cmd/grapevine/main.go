@@ -48,12 +48,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		register(app, actions)
 	}
 	code := 0
+	var ended terminated
 	command, err := parse(app, args)
 	switch {
 	case err == nil:
 		code, err = actions[command](ctx, stdout, stderr)
-	case errors.As(err, new(terminated)):
-		return int(err.(terminated))
+	case errors.As(err, &ended):
+		return int(ended)
 	}
 	if err != nil {
 		for line := range strings.Lines(err.Error()) { // a file can have several things wrong
@@ -73,8 +74,12 @@ func (t terminated) Error() string { return "terminated" }
 // parse returns the subcommand that args name.
 func parse(app *kingpin.Application, args []string) (command string, err error) {
 	defer func() {
-		if t, ok := recover().(terminated); ok {
-			err = t
+		switch p := recover().(type) {
+		case nil:
+		case terminated:
+			err = p
+		default:
+			panic(p)
 		}
 	}()
 	if len(args) == 0 { // for which kingpin prints the usage and is content

@@ -122,8 +122,10 @@ func (a *Agent) abandon() {
 	_ = a.lock.Close() // the lock is gone either way
 }
 
-// WebAddr and GossipAddr are host:port as bound by Listen.
-func (a *Agent) WebAddr() string    { return a.listener.Addr().String() }
+// WebAddr is host:port of the web interface as bound by Listen.
+func (a *Agent) WebAddr() string { return a.listener.Addr().String() }
+
+// GossipAddr is host:port of the gossip as bound by Listen.
 func (a *Agent) GossipAddr() string { return a.mesh.GossipAddr() }
 
 // stopTimeout bounds the end of everything, whatever hangs.
@@ -132,7 +134,7 @@ const stopTimeout = 4800 * time.Millisecond
 // Run does the work until ctx ends, and then takes five seconds at most to
 // say goodbye. Listen comes first.
 func (a *Agent) Run(ctx context.Context) error {
-	defer a.lock.Close() //nolint:errcheck // the lock is gone either way
+	defer a.lock.Close()
 	level.Info(a.cfg.Logger).Log("msg", "listening", "node", a.cfg.Node, "version", a.cfg.Version,
 		"web", a.listener.Addr(), "gossip", a.mesh.GossipAddr(), "exchange", a.mesh.ExchangeAddr())
 	a.cfg.warn()

@@ -200,7 +200,7 @@ func (d *decoder) scalar(n *yaml.Node, name string, v reflect.Value) {
 		d.fail(n.Line, "%s: %s, where %s is wanted", name, kindOf(n), wanted)
 		return
 	}
-	ok := true
+	var ok bool
 	if v.Type() == durationType {
 		duration, err := time.ParseDuration(n.Value)
 		ok = err == nil

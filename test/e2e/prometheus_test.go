@@ -155,7 +155,7 @@ func promtoolAccepts(t *testing.T, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck
+	defer resp.Body.Close()
 	cmd := exec.Command(real.Binary(t, "promtool"), "check", "metrics")
 	cmd.Stdin = io.LimitReader(resp.Body, 16<<20)
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
