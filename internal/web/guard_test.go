@@ -39,7 +39,7 @@ func TestPanicInTheMiddleCutsTheAnswer(t *testing.T) {
 		panic("then nothing")
 	}, log.NewNopLogger())
 	defer func() {
-		if p := recover(); p != any(http.ErrAbortHandler) { //nolint:errorlint // net/http asks for this very value
+		if p := recover(); p != any(http.ErrAbortHandler) {
 			t.Errorf("recovered %v, want http.ErrAbortHandler", p)
 		}
 	}()
