@@ -188,7 +188,7 @@ func (c *diskCheck) choose(ctx context.Context, looks []*diskLook, fresh []bool)
 func (c *diskCheck) judge(r *Report, p *diskProbe, l *diskLook, m mount) {
 	found, step, since := l.now()
 	limits := c.settings.Thresholds
-	a := &assessment{about: "disk of " + p.path}
+	a := &assessment{about: fmt.Sprintf("%v, which holds %s,", m, p.path)}
 	if u := found.usage; u != nil {
 		r.Sample(&diskSize, u.total, m.point, m.device)
 		r.Sample(&diskFree, u.free, m.point, m.device)
@@ -197,11 +197,11 @@ func (c *diskCheck) judge(r *Report, p *diskProbe, l *diskLook, m mount) {
 		r.Sample(&diskInodesFree, u.inodesFree, m.point, m.device)
 		if used := u.total - u.free; used+u.available > 0 {
 			ratio := used / (used + u.available)
-			a.hold(ratio, limits.Usage, "ratio", "%v is %s full, %s are left", m, percent(ratio), size(u.available))
+			a.hold(ratio, limits.Usage, "ratio", "is %s full, %s are left", percent(ratio), size(u.available))
 		}
 		if u.inodes > 0 {
 			ratio := 1 - u.inodesFree/u.inodes
-			a.hold(ratio, limits.Inodes, "ratio", "%v has %s of its inodes in use", m, percent(ratio))
+			a.hold(ratio, limits.Inodes, "ratio", "has %s of its inodes in use", percent(ratio))
 		}
 	}
 	readOnly := m.readOnly || found.usage != nil && found.usage.readOnly || errors.Is(found.err, syscall.EROFS)
@@ -210,16 +210,16 @@ func (c *diskCheck) judge(r *Report, p *diskProbe, l *diskLook, m mount) {
 	took := found.fsync
 	select {
 	case <-l.done:
-		c.judgeEnd(a, found, m, readOnly)
+		c.judgeEnd(a, found, readOnly)
 		if found.err == nil && !found.fsynced { // it came back when its run was over
 			took = since.Sub(l.begun)
-			a.add(health.Critical, "%v answers only after %s", m, seconds(took.Seconds()))
+			a.add(health.Critical, "answers only after %s", seconds(took.Seconds()))
 		}
 	default:
 		took = time.Since(since)
 		a.findings = append(a.findings, finding{
 			status:   health.Critical,
-			text:     fmt.Sprintf("%s on %s (device %s) has not returned for %.0f s", step, p.path, m.device, took.Seconds()),
+			text:     fmt.Sprintf("does not answer: %s has not returned for %.0f s", step, took.Seconds()),
 			evidence: health.Evidence{Value: took.Seconds(), Threshold: limits.Fsync.Critical.Seconds(), Unit: "seconds"},
 		})
 	}
@@ -235,16 +235,16 @@ func (c *diskCheck) judge(r *Report, p *diskProbe, l *diskLook, m mount) {
 }
 
 // judgeEnd judges a look that has ended.
-func (c *diskCheck) judgeEnd(a *assessment, found diskFound, m mount, readOnly bool) {
+func (c *diskCheck) judgeEnd(a *assessment, found diskFound, readOnly bool) {
 	switch {
 	case found.err == nil && found.fsynced:
 		took := found.fsync.Seconds()
-		a.hold(took, c.settings.Thresholds.Fsync.seconds(), "seconds", "%v needs %s to write and fsync 4 KiB; etcd asks for less than 0.01 s", m, seconds(took))
+		a.hold(took, c.settings.Thresholds.Fsync.seconds(), "seconds", "needs %s to write and fsync 4 KiB; etcd asks for less than 0.01 s", seconds(took))
 	case readOnly:
-		a.add(health.Critical, "%v is read-only", m)
+		a.add(health.Critical, "is read-only")
 	case errors.Is(found.err, fs.ErrPermission):
-		a.add(health.Unknown, "%v may not be probed by this user: %s: %s", m, found.failed, cause(found.err, 0))
+		a.add(health.Unknown, "may not be probed by this user: %s: %s", found.failed, cause(found.err, 0))
 	case found.err != nil:
-		a.add(health.Critical, "%v fails: %s: %s", m, found.failed, cause(found.err, 0))
+		a.add(health.Critical, "fails: %s: %s", found.failed, cause(found.err, 0))
 	}
 }

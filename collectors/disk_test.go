@@ -128,7 +128,7 @@ func TestDiskThatDoesNotReturn(t *testing.T) {
 	m := mountAt(t, hung)
 	for range 2 {
 		s := run(t, check, time.Second)
-		s.expect(t, m.point, health.Critical, "fsync on "+hung+" (device "+m.device+") has not returned for 1")
+		s.expect(t, m.point, health.Critical, m.device, hung, "fsync has not returned for 1")
 		if s.results[m.point].Evidence.Value < 12 || s.value(t, &diskFsyncLast, m.point, m.device) < 12 || s.value(t, &diskFsyncSuccess, m.point, m.device) != 0 {
 			t.Errorf("evidence %+v", s.results[m.point])
 		}
