@@ -26,6 +26,8 @@ type Options struct {
 
 	// Nodes are the names of the nodes to show; none means all.
 	Nodes []string
+	// Shard limits the nodes further.
+	Shard Shard
 	// Checks limits what nodes say of themselves to these checks: families
 	// that begin with grapevine_NAME_, and the series of grapevine_check_*
 	// with the label check="NAME". None means everything.
@@ -98,7 +100,7 @@ func (r *Renderer) Write(w io.Writer, v mesh.View, o Options) error {
 			r.scratch.Put(s)
 		}
 	}()
-	s.choose(v, o.Nodes)
+	s.choose(v, o)
 	p := r.prepare(s, len(v.Nodes), o)
 	sel := selectChecks(o.Checks)
 	for i := range p.families {
@@ -120,11 +122,11 @@ func (r *Renderer) Write(w io.Writer, v mesh.View, o Options) error {
 	return s.flush(w)
 }
 
-// choose fills s.nodes with the nodes of v that names asks for.
-func (s *scratch) choose(v mesh.View, names []string) {
+// choose fills s.nodes with the nodes of v that o asks for.
+func (s *scratch) choose(v mesh.View, o Options) {
 	for i := range v.Nodes {
 		n := &v.Nodes[i]
-		if len(names) > 0 && !slices.Contains(names, n.Name) {
+		if len(o.Nodes) > 0 && !slices.Contains(o.Nodes, n.Name) || !o.Shard.Has(n.Name) {
 			continue
 		}
 		s.nodes = append(s.nodes, shown{Node: n, label: escapedLabel(n.Name), schema: -1})

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
@@ -15,11 +17,26 @@ import (
 	"github.com/grapevine-mesh/grapevine/internal/exposition"
 )
 
-// filter is what node= and collect[]= ask for; both may be repeated, and none
-// means all.
+// filter is what node=, shard= and collect[]= ask for; the first and the last
+// may be repeated, and none means all.
 type filter struct {
 	nodes  []string
+	shard  exposition.Shard
 	checks []string
+}
+
+// maxShards is more than any cluster needs and keeps the arithmetic small.
+const maxShards = 1000
+
+// shardOf reads i/n, with i from 0 to n-1.
+func shardOf(s string) (exposition.Shard, error) {
+	index, of, _ := strings.Cut(s, "/")
+	i, errIndex := strconv.Atoi(index)
+	n, errOf := strconv.Atoi(of)
+	if errIndex != nil || errOf != nil || n < 1 || n > maxShards || i < 0 || i >= n {
+		return exposition.Shard{}, fmt.Errorf("shard=%.20q is not i/n with i from 0 to n-1 and n up to %d", s, maxShards)
+	}
+	return exposition.Shard{Index: i, Of: n}, nil
 }
 
 var checkName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
@@ -31,7 +48,12 @@ func filterOf(r *http.Request) (filter, error) {
 	if err != nil {
 		return filter{}, fmt.Errorf("query: %w", err)
 	}
-	f := filter{query["node"], query["collect[]"]}
+	f := filter{nodes: query["node"], checks: query["collect[]"]}
+	if query.Has("shard") {
+		if f.shard, err = shardOf(query.Get("shard")); err != nil {
+			return filter{}, err
+		}
+	}
 	if slices.Contains(f.nodes, "") {
 		return filter{}, fmt.Errorf("node= is empty: give the name of a node or leave it out")
 	}
@@ -55,7 +77,7 @@ func (s *server) metrics(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", format.ContentType())
 	w.Header().Add("Vary", "Accept")
 	err = s.Renderer.Write(w, view, exposition.Options{
-		Format: format, Nodes: f.nodes, Checks: f.checks, Timestamps: s.Timestamps,
+		Format: format, Nodes: f.nodes, Shard: f.shard, Checks: f.checks, Timestamps: s.Timestamps,
 	})
 	if err != nil {
 		// The client went away or was too slow. Cut it off, so that it does
@@ -73,7 +95,7 @@ func (s *server) localMetrics(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	gatherer := exposition.Local(s.Local, s.Node, f.checks)
-	if len(f.nodes) > 0 && !slices.Contains(f.nodes, s.Node) {
+	if len(f.nodes) > 0 && !slices.Contains(f.nodes, s.Node) || !f.shard.Has(s.Node) {
 		gatherer = prometheus.Gatherers{}
 	}
 	promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{
