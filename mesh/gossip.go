@@ -56,6 +56,9 @@ func listenGossip(cfg gossipConfig) (*gossip, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--mesh.bind: %w", err)
 	}
+	if ip := net.ParseIP(host); ip.IsUnspecified() && ip.To4() == nil && cfg.Advertise == "" {
+		return nil, fmt.Errorf("--mesh.bind: %s is every IPv6 address: say by --mesh.advertise which one others reach", cfg.Bind)
+	}
 	m := memberlist.DefaultLANConfig()
 	m.Name, m.BindAddr, m.BindPort = cfg.Node, host, port
 	m.LogOutput, m.TCPTimeout = cfg.logs, 3*time.Second
@@ -92,7 +95,7 @@ func listenGossip(cfg gossipConfig) (*gossip, error) {
 	}
 	s.Init()
 	if g.serf, err = serf.Create(s); err != nil {
-		return nil, fmt.Errorf("opening the gossip on %s: %w", cfg.Bind, err)
+		return nil, fmt.Errorf("--mesh.bind: %w", err)
 	}
 	g.refresh()
 	return g, nil

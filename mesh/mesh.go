@@ -99,7 +99,7 @@ func (m *Mesh) Listen(web string) error {
 		logs: serfLog{m.logger, newOncePerMinute()}, refused: m.observer.refusedMember, left: m.store.Forget,
 	})
 	if err != nil {
-		return errors.Join(fmt.Errorf("--mesh.bind: %w", err), listener.Close())
+		return errors.Join(err, listener.Close())
 	}
 	m.listener = listener
 	return nil

@@ -423,6 +423,7 @@ func TestBadConfig(t *testing.T) {
 		"--mesh.exchange":  func(c *Config) { c.Exchange = taken.Addr().String() },
 		"--mesh.bind":      func(c *Config) { c.Bind = taken.Addr().String() },
 		"--mesh.advertise": func(c *Config) { c.Advertise = "no such host" },
+		"every IPv6":       func(c *Config) { c.Bind = "[::]:0" },
 	} {
 		cfg := testConfig(t, "a")
 		change(&cfg)

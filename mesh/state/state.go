@@ -176,6 +176,12 @@ func (s *Store) forget(name string, now time.Time) {
 	}
 	s.release(old.frame)
 	delete(s.nodes, name)
+	for forgotten := range s.tombstones {
+		if len(s.tombstones) < s.cfg.Nodes {
+			break
+		}
+		delete(s.tombstones, forgotten) // any: the risk is a ghost for ForgetAfter
+	}
 	s.tombstones[name] = tombstone{old.frame.Version, now}
 }
 
