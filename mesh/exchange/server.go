@@ -33,8 +33,8 @@ func (x *Exchange) serve(ctx context.Context, raw net.Conn) {
 		err = x.enter(c.peer)
 	}
 	if err != nil {
-		_ = writeMessage(c, message{kind: kindRefused, reason: err.Error()})
 		x.report(nameOr(greeting.node, remote), err)
+		_ = writeMessage(c, message{kind: kindRefused, reason: err.Error()})
 		return
 	}
 	defer x.leave(c.peer)
@@ -54,8 +54,8 @@ func (x *Exchange) serve(ctx context.Context, raw net.Conn) {
 		}
 		answer, err := x.answer(c.peer, request)
 		if err != nil {
-			_ = writeMessage(c, message{kind: kindRefused, reason: err.Error()})
 			x.report(c.peer, err)
+			_ = writeMessage(c, message{kind: kindRefused, reason: err.Error()})
 			return
 		}
 		if err := writeMessage(c, answer); err != nil {
