@@ -25,11 +25,11 @@ func (c *conn) read() (message, error) { return readMessage(c.reader) }
 
 // ask sends a request and reads the answer, all within ctx.
 func (c *conn) ask(ctx context.Context, request message, want kind) (message, error) {
-	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
 	if err := c.SetDeadline(time.Now().Add(requestTimeout)); err != nil {
 		return message{}, err
 	}
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
 	if err := writeMessage(c, request); err != nil {
 		return message{}, fmt.Errorf("asking %s: %w", c.peer, err)
 	}
