@@ -16,10 +16,10 @@ import (
 )
 
 // kubeconfigPlaces are where installers leave a kubeconfig on a node, the
-// most powerful first.
+// least powerful first: each is enough for what the check asks.
 var kubeconfigPlaces = []string{
-	"/etc/kubernetes/admin.conf",
 	"/etc/kubernetes/kubelet.conf",
+	"/etc/kubernetes/admin.conf",
 	"/etc/rancher/k3s/k3s.yaml",
 	"/etc/rancher/rke2/rke2.yaml",
 }

@@ -25,6 +25,8 @@ func TestAPIServer(t *testing.T) {
 	}
 	stranger, err := server.KubeconfigFor("stranger")
 	must(t, err)
+	kubelet, err := server.KubeconfigFor("system:node:worker-1", "system:nodes")
+	must(t, err)
 
 	for name, c := range map[string]struct {
 		kubeconfig string
@@ -33,9 +35,10 @@ func TestAPIServer(t *testing.T) {
 	}{
 		"client certificate": {server.Kubeconfig, health.OK, nil},
 		"token":              {server.TokenKubeconfig, health.OK, nil},
+		"a kubelet's own":    {kubelet, health.OK, nil},
 		"user without rights": {stranger, health.Unknown, []string{
-			"does not allow this user to get /api/v1/namespaces/kube-system", "stranger", `cannot get resource`,
-			"does not allow this user to list /api/v1/namespaces", `cannot list resource`}},
+			"does not allow this user to get /api/v1/namespaces/default/services/kubernetes", "stranger", `cannot get resource`,
+			"does not allow this user to list /api/v1/services", `cannot list resource`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			check := newCheck(t, settings(c.kubeconfig))
@@ -113,7 +116,7 @@ func TestAPIServer(t *testing.T) {
 		var s seen
 		until(t, 20*time.Second, "the server's own check of etcd is named", func() bool {
 			s = run(t, check, apiTimeout)
-			s.expect(t, host, health.Critical, "/api/v1/namespaces/kube-system: no answer within 3.6")
+			s.expect(t, host, health.Critical, "/api/v1/namespaces/default/services/kubernetes: no answer within 3.6")
 			return strings.Contains(s.results[host].Reason, "z: etcd")
 		})
 		t.Logf("%+v", s.results[host])

@@ -47,9 +47,10 @@ type apiserverThresholds struct {
 func defaultAPIServerSettings() *apiserverSettings {
 	oneObject := DurationLimits{Warning: time.Second, Critical: 3 * time.Second}
 	return &apiserverSettings{
-		Timing:     Timing{Interval: 10 * time.Second, Timeout: 4 * time.Second, FailureThreshold: 2, SuccessThreshold: 2},
-		GetPath:    "/api/v1/namespaces/kube-system",
-		ListPath:   "/api/v1/namespaces",
+		Timing: Timing{Interval: 10 * time.Second, Timeout: 4 * time.Second, FailureThreshold: 2, SuccessThreshold: 2},
+		// Every cluster has them, and a kubelet's own credentials are enough.
+		GetPath:    "/api/v1/namespaces/default/services/kubernetes",
+		ListPath:   "/api/v1/services",
 		Thresholds: apiserverThresholds{GetLatency: oneObject, ListLatency: oneObject},
 	}
 }

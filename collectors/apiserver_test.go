@@ -169,7 +169,7 @@ func TestAPIServerLies(t *testing.T) {
 				return
 			}
 			fine(w, r)
-		}, health.Critical, 1, []string{"does not answer /api/v1/namespaces/kube-system as an API server does"}},
+		}, health.Critical, 1, []string{"does not answer /api/v1/namespaces/default/services/kubernetes as an API server does"}},
 		"object is not there": {func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasPrefix(r.URL.Path, "/api/") {
 				status(404, `{"kind":"Status","message":"not found"}`)(w, r)
