@@ -78,8 +78,8 @@ func TestAPIServerLooksForAccess(t *testing.T) {
 	// Each place comes before those that were written earlier.
 	for i, place := range []string{
 		filepath.Join(root, "etc/rancher/k3s/k3s.yaml"),
-		filepath.Join(root, "etc/kubernetes/kubelet.conf"),
 		filepath.Join(root, "etc/kubernetes/admin.conf"),
+		filepath.Join(root, "etc/kubernetes/kubelet.conf"),
 		filepath.Join(os.Getenv("HOME"), ".kube/config"),
 		filepath.Join(root, "explicit"),
 	} {
