@@ -96,8 +96,16 @@ func New(cfg Config, lastEpoch uint64) *Store {
 func (s *Store) Publish(snapshot health.Snapshot, interval time.Duration) error {
 	now := s.cfg.Now()
 	schema := frame.NewSchema(snapshot.Schema, snapshot.Results)
-	if len(schema.Raw) > s.cfg.Limits.SchemaBytes || snapshot.Schema.Series() > s.cfg.Limits.Series {
-		return fmt.Errorf("a snapshot of %d series, the mesh carries %d", snapshot.Schema.Series(), s.cfg.Limits.Series)
+	if len(s.Missing([]frame.Hash{schema.Hash})) > 0 {
+		// Peers cut off who sends what breaks a rule: better not be that one.
+		if _, err := frame.ParseSchema(schema.Raw, s.cfg.Limits); err != nil {
+			return fmt.Errorf("peers would refuse this node's %w", err)
+		}
+	}
+	for i := range snapshot.Results {
+		if n := len(snapshot.Results[i].Reason); n > s.cfg.Limits.TextBytes {
+			return fmt.Errorf("peers would refuse the reason of check %s, which has %d bytes", snapshot.Results[i].Check, n)
+		}
 	}
 	payload := frame.EncodePayload(snapshot, now)
 

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -250,6 +251,27 @@ func TestDiffSendsOnlyNews(t *testing.T) {
 	}
 	if news, _, _ = a.Diff(nil, len(news)); len(news) != 0 {
 		t.Errorf("%d frames in a budget for none", len(news))
+	}
+}
+
+// A node does not send what its peers would cut it off for.
+func TestPublishKeepsTheRules(t *testing.T) {
+	r := newRealm(t)
+	a, b := r.store("a", 0), r.store("b", 0)
+	long := strings.Repeat("x", limits.TextBytes+1)
+	for name, snapshot := range map[string]health.Snapshot{
+		"label":   {Schema: &health.Schema{Families: []health.Family{{Name: "v", Series: []health.Series{{Labels: []health.Label{{Name: "l", Value: long}}}}}}}, Values: []float64{1}},
+		"subject": {Schema: &health.Schema{}, Results: []health.Result{{Subject: long}}},
+		"reason":  {Schema: &health.Schema{}, Results: []health.Result{{Reason: long}}},
+		"series":  {Schema: &health.Schema{Families: []health.Family{{Name: "v", Series: make([]health.Series, limits.Series+1)}}}},
+	} {
+		if err := a.Publish(snapshot, time.Second); err == nil {
+			t.Errorf("%s: passes", name)
+		}
+	}
+	publish(t, a, 1)
+	if out := b.Apply(delta(t, a)); out.Applied != 1 {
+		t.Errorf("a is not heard any more: %+v", out)
 	}
 }
 
