@@ -45,7 +45,7 @@ func oneLine(err error) string {
 // prometheus/exporter-toolkit; it is read again as it changes.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, configFile string, logger log.Logger) error {
 	defer l.Close()
-	handler := sloggokit.NewGoKitHandler(logger, slog.LevelDebug) // logger itself filters
+	handler := bare{sloggokit.NewGoKitHandler(logger, slog.LevelDebug)} // logger itself filters
 	srv := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: headerTimeout,
