@@ -21,11 +21,12 @@ const startAttempts = 5
 var givenPorts sync.Map // port -> struct{}: handed out by this program before
 
 // FreePort returns a port that is free on 127.0.0.1 for TCP and UDP, and that
-// it has not returned before.
+// it has not returned before, here or in another program that still runs: a
+// server that is down for a while must not lose its port to another test.
 func FreePort() (int, error) {
 	for range 1000 {
 		port := firstPort + rand.IntN(lastPort-firstPort+1)
-		if !isFree(port) {
+		if !claim(port) || !isFree(port) {
 			continue
 		}
 		if _, given := givenPorts.LoadOrStore(port, struct{}{}); !given {
