@@ -60,16 +60,8 @@ func (s *apiserverSettings) Validate() error {
 	if err := s.Timing.Validate(); err != nil {
 		return err
 	}
-	hosts := make(map[string]bool)
-	for _, endpoint := range s.Endpoints {
-		u, err := parseEndpoint(endpoint)
-		if err != nil {
-			return fmt.Errorf("endpoints: %w", err)
-		}
-		if hosts[u.Host] {
-			return fmt.Errorf("endpoints: %s stands there twice", u.Host)
-		}
-		hosts[u.Host] = true
+	if err := validateEndpoints(s.Endpoints); err != nil {
+		return err
 	}
 	if s.ServiceAddress != "" {
 		if host, port, err := net.SplitHostPort(s.ServiceAddress); err != nil || host == "" || port == "" {

@@ -77,16 +77,8 @@ func (s *etcdSettings) Validate() error {
 	if err := s.Timing.Validate(); err != nil {
 		return err
 	}
-	hosts := make(map[string]bool)
-	for _, endpoint := range s.Endpoints {
-		u, err := parseEndpoint(endpoint)
-		if err != nil {
-			return fmt.Errorf("endpoints: %w", err)
-		}
-		if hosts[u.Host] {
-			return fmt.Errorf("endpoints: %s stands there twice", u.Host)
-		}
-		hosts[u.Host] = true
+	if err := validateEndpoints(s.Endpoints); err != nil {
+		return err
 	}
 	for _, target := range s.MetricsURLs {
 		if _, err := parseEndpoint(target); err != nil {
@@ -170,4 +162,21 @@ func detectEtcd(root string) (tlsFiles, error) {
 		looked = append(looked, l.present+" ("+l.installer+")")
 	}
 	return tlsFiles{}, fmt.Errorf("etcd is %w: none of %s exists, and no endpoints are configured", ErrAbsent, strings.Join(looked, ", "))
+}
+
+// validateEndpoints names the first endpoint that cannot be asked, or that is
+// listed twice.
+func validateEndpoints(endpoints []string) error {
+	hosts := make(map[string]bool)
+	for _, endpoint := range endpoints {
+		u, err := parseEndpoint(endpoint)
+		if err != nil {
+			return fmt.Errorf("endpoints: %w", err)
+		}
+		if hosts[u.Host] {
+			return fmt.Errorf("endpoints: %s stands there twice", u.Host)
+		}
+		hosts[u.Host] = true
+	}
+	return nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 
@@ -12,18 +11,7 @@ import (
 
 func membersCommand(app *kingpin.Application, actions map[string]action) {
 	cmd := app.Command("members", "Show who is in the mesh, as seen from here. Exits 3 when the agent does not answer.")
-	var c client
-	c.flags(cmd)
-	actions[cmd.FullCommand()] = func(ctx context.Context, stdout, _ io.Writer) (int, error) {
-		var m web.Members
-		if code, err := c.ask(ctx, stdout, web.MembersPath, &m); err != nil || code != 0 {
-			return code, err
-		}
-		if c.output == "json" {
-			return 0, printJSON(stdout, m)
-		}
-		return 0, printMembers(stdout, m)
-	}
+	actions[cmd.FullCommand()] = query(cmd, web.MembersPath, printMembers, func(web.Members) int { return 0 })
 }
 
 func printMembers(w io.Writer, m web.Members) error {

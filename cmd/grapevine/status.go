@@ -18,17 +18,22 @@ import (
 
 func statusCommand(app *kingpin.Application, actions map[string]action) {
 	cmd := app.Command("status", "Show the cluster's health, problems first. Exits 0 ok, 1 warning, 2 critical, 3 unknown.")
+	actions[cmd.FullCommand()] = query(cmd, web.StatusPath, printStatus, func(s web.Status) int { return exitCode(s.Status) })
+}
+
+// query is the action of a command that asks the agent for a T and prints it.
+func query[T any](cmd *kingpin.CmdClause, path string, printText func(io.Writer, T) error, code func(T) int) action {
 	var c client
 	c.flags(cmd)
-	actions[cmd.FullCommand()] = func(ctx context.Context, stdout, _ io.Writer) (int, error) {
-		var s web.Status
-		if code, err := c.ask(ctx, stdout, web.StatusPath, &s); err != nil || code != 0 {
+	return func(ctx context.Context, stdout, _ io.Writer) (int, error) {
+		var answer T
+		if code, err := c.ask(ctx, stdout, path, &answer); err != nil || code != 0 {
 			return code, err
 		}
 		if c.output == "json" {
-			return exitCode(s.Status), printJSON(stdout, s)
+			return code(answer), printJSON(stdout, answer)
 		}
-		return exitCode(s.Status), printStatus(stdout, s)
+		return code(answer), printText(stdout, answer)
 	}
 }
 

@@ -5,7 +5,6 @@
 package frame
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -153,9 +152,6 @@ func (f *Frame) field(n protowire.Number, v Value) error {
 func (f *Frame) Verify(cluster string, public crypto.PublicKey) error {
 	return verify(cluster, f.body, f.signature, public)
 }
-
-// Equal reports whether two frames are the same to the byte.
-func (f *Frame) Equal(g *Frame) bool { return bytes.Equal(f.Raw, g.Raw) }
 
 // signedBytes is what a signature covers: a purpose, so that the key cannot
 // be tricked into signing something else, the cluster, and the body.
