@@ -50,6 +50,7 @@ func apiserverSpec() Spec {
 		Name:     "apiserver",
 		Summary:  "liveness, readiness and latency of every API server and of its Service",
 		Why:      "Everything in a cluster talks through the API server: when it is slow or not ready, nothing is scheduled, no endpoint is updated, and DNS serves what was true before.",
+		Remedy:   "Ask it yourself: kubectl get --raw '/readyz?verbose'. When the check etcd fails there, look at etcd and the disk below it first; when one endpoint of several is bad, look at its log and its certificates.",
 		Subject:  "endpoint as host:port",
 		Metrics:  []Metric{apiUp, apiCheckUp, apiSeconds, apiLast, apiSuccess, apiCode},
 		Settings: func() Settings { return defaultAPIServerSettings() },
@@ -71,10 +72,8 @@ type apiserverCheck struct {
 
 // New looks for credentials. Without any, only configured endpoints are
 // asked, as an anonymous user.
-func (s *apiserverSettings) New(env Env) (Collector, error) { return s.newAt("/", env) }
-
-// newAt is New with the installers' files below root.
-func (s *apiserverSettings) newAt(root string, env Env) (Collector, error) {
+func (s *apiserverSettings) New(env Env) (Collector, error) {
+	root := env.Paths.Root
 	access, err := findAccess(s.Kubeconfig, root)
 	if err != nil {
 		if !errors.Is(err, ErrAbsent) || len(s.Endpoints) == 0 {

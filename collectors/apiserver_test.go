@@ -65,13 +65,13 @@ func TestAPIServerLooksForAccess(t *testing.T) {
 	root := t.TempDir()
 	away(t)
 	subject := func() string {
-		c, err := defaultAPIServerSettings().newAt(root, testEnv())
+		c, err := defaultAPIServerSettings().New(envAt(root))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return c.(*apiserverCheck).targets[0].subject
 	}
-	_, err := defaultAPIServerSettings().newAt(root, testEnv())
+	_, err := defaultAPIServerSettings().New(envAt(root))
 	if !errors.Is(err, ErrAbsent) || !strings.Contains(err.Error(), "~/.kube/config") {
 		t.Errorf("error %v", err)
 	}
@@ -95,7 +95,7 @@ func TestAPIServerLooksForAccess(t *testing.T) {
 	// The Service of a pod is asked beside what the kubeconfig names.
 	t.Setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
 	t.Setenv("KUBERNETES_SERVICE_PORT", "443")
-	c, err := defaultAPIServerSettings().newAt(root, testEnv())
+	c, err := defaultAPIServerSettings().New(envAt(root))
 	must(t, err)
 	if targets := c.(*apiserverCheck).targets; len(targets) != 2 || targets[1].subject != "[fd00::1]:443" {
 		t.Errorf("targets %+v", targets)
@@ -110,7 +110,7 @@ func TestAPIServerNamesABadKubeconfig(t *testing.T) {
 		if content != "" {
 			must(t, os.WriteFile(s.Kubeconfig, []byte(content), 0o600))
 		}
-		if _, err := s.newAt("/nowhere", testEnv()); err == nil || !strings.Contains(err.Error(), s.Kubeconfig) {
+		if _, err := s.New(envAt("/nowhere")); err == nil || !strings.Contains(err.Error(), s.Kubeconfig) {
 			t.Errorf("%q: error %v", content, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/go-kit/log"
@@ -38,6 +39,7 @@ type Spec struct {
 	Name    string   // lower case with dashes
 	Summary string   // one line for --help and docs/checks.md
 	Why     string   // one or two sentences: what breaks when this is bad
+	Remedy  string   // two or three sentences: how to confirm a bad verdict, and what to do
 	Subject string   // what the label subject holds
 	Metrics []Metric // all that Collect and its histograms export
 
@@ -65,8 +67,28 @@ var ErrAbsent = errors.New("not on this node")
 type Env struct {
 	Node        string // this node's name
 	StoragePath string // the agent's own directory; empty when it has none
+	Paths       Paths
 	Logger      log.Logger
 	Registry    prometheus.Registerer // for histograms and counters that outlive a run
+
+	// Peers returns the other nodes as the mesh knows them now, sorted by
+	// name, those included that do not answer. Nil without a mesh, as in
+	// grapevine check.
+	Peers func() []Peer
+	// EchoKey is the secret that echo requests are signed with; nil: none.
+	EchoKey []byte
+}
+
+// Peer is another node, for the checks that probe the way to it.
+type Peer struct {
+	Name    string
+	Host    []netip.Addr // of the node itself; IPv4 before IPv6
+	Overlay []netip.Addr // of the node in the pod network; empty: it told none
+	Port    uint16       // of its echo responder, TCP and UDP; 0: it has none
+	// Quiet says why the node is expected to be away: "cordoned", "shutting
+	// down"; empty: it is not.
+	Quiet string
+	Since time.Time // when this node first heard of it
 }
 
 // Timing is how a check is run. It is embedded in every Settings.

@@ -66,6 +66,7 @@ func diskSpec() Spec {
 		Name:    "disk",
 		Summary: "write latency, space, inodes and read-only state of the file systems etcd and the agent write to",
 		Why:     "etcd confirms nothing before its log is on disk: a slow, full or read-only disk makes the API unstable, and then everything above it.",
+		Remedy:  "Confirm with iostat -x 1 and dmesg on that node. Move etcd to a local SSD, end what else writes to the device, free space, or replace the disk.",
 		Subject: "mount point",
 		Metrics: []Metric{
 			diskFsyncSeconds, diskFsyncLast, diskFsyncSuccess, diskSize, diskFree, diskAvailable, diskInodes, diskInodesFree, diskReadOnly,

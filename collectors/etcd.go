@@ -20,6 +20,7 @@ func etcdSpec() Spec {
 		Name:     "etcd",
 		Summary:  "health, latency, leader, database and disk times of every etcd endpoint",
 		Why:      "All state of Kubernetes is in etcd: when it is slow the API server times out, and everything that leans on it fails in ways that hide the cause.",
+		Remedy:   "Ask it yourself: etcdctl endpoint status --cluster -w table, and etcdctl alarm list. A slow member nearly always has a slow disk: look at the check disk on its node. After NOSPACE: compact, defragment, disarm.",
 		Subject:  `endpoint as host:port; "members" for the member list against the configured endpoints`,
 		Metrics:  etcdMetrics,
 		Settings: func() Settings { return defaultEtcdSettings() },
@@ -42,10 +43,7 @@ type etcdCheck struct {
 }
 
 // New detects the member of this node when no endpoints are configured.
-func (s *etcdSettings) New(env Env) (Collector, error) { return s.newAt("/", env) }
-
-// newAt is New with the installers' files below root.
-func (s *etcdSettings) newAt(root string, env Env) (Collector, error) {
+func (s *etcdSettings) New(env Env) (Collector, error) {
 	c := &etcdCheck{
 		settings: *s,
 		files:    tlsFiles{CA: s.CAFile, Cert: s.CertFile, Key: s.KeyFile},
@@ -59,7 +57,7 @@ func (s *etcdSettings) newAt(root string, env Env) (Collector, error) {
 			return nil, err
 		}
 	} else {
-		files, err := detectEtcd(root)
+		files, err := detectEtcd(env.Paths.Root)
 		if err != nil {
 			return nil, err
 		}

@@ -62,7 +62,7 @@ func TestEtcdDetection(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := writeTree(t, c.files...)
-			check, err := defaultEtcdSettings().newAt(root, testEnv())
+			check, err := defaultEtcdSettings().New(envAt(root))
 			if c.want == "" {
 				if !errors.Is(err, ErrAbsent) || !strings.Contains(err.Error(), "manifests/etcd.yaml") {
 					t.Errorf("error %v", err)

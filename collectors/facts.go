@@ -2,7 +2,6 @@ package collectors
 
 import (
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -65,18 +64,15 @@ var components = []component{
 // is up, and of what was found on it.
 type NodeFacts struct {
 	version string
-	root    string
-	proc    string
+	paths   Paths
 
 	mu    sync.Mutex // guards facts
 	facts []Sample
 }
 
 // NewFacts looks at the node. version is the agent's.
-func NewFacts(version string) *NodeFacts { return newFactsAt("/", procfs.DefaultMountPoint, version) }
-
-func newFactsAt(root, proc, version string) *NodeFacts {
-	f := &NodeFacts{version: version, root: root, proc: proc}
+func NewFacts(paths Paths, version string) *NodeFacts {
+	f := &NodeFacts{version: version, paths: paths}
 	f.Refresh()
 	return f
 }
@@ -88,9 +84,9 @@ func (f *NodeFacts) Refresh() {
 	add := func(m *Metric, value float64, labels ...string) {
 		facts = append(facts, Sample{Metric: m, Labels: labels, Value: value})
 	}
-	add(&nodeInfo, 1, kernelRelease(), runtime.GOARCH, osName(f.root), f.version)
+	add(&nodeInfo, 1, kernelRelease(), runtime.GOARCH, osName(f.paths), f.version)
 	add(&nodeCPUs, float64(runtime.NumCPU()))
-	if proc, err := procfs.NewFS(f.proc); err == nil {
+	if proc, err := procfs.NewFS(f.paths.Proc); err == nil {
 		if stat, err := proc.Stat(); err == nil {
 			add(&nodeBoot, float64(stat.BootTime))
 			if len(stat.CPU) > 0 { // NumCPU knows only those this process may use
@@ -109,7 +105,7 @@ func (f *NodeFacts) Refresh() {
 			}
 		}
 		for _, path := range paths {
-			info, err := os.Stat(filepath.Join(f.root, path))
+			info, err := os.Stat(f.paths.inRoot(path))
 			if err == nil && (!c.socket || info.Mode().Type() == os.ModeSocket) {
 				add(&nodeComponent, 1, c.name, clip(path, 200))
 			}
@@ -145,8 +141,8 @@ func kernelRelease() string {
 }
 
 // osName is the PRETTY_NAME of os-release: "Debian GNU/Linux 12 (bookworm)".
-func osName(root string) string {
-	content, err := os.ReadFile(filepath.Join(root, "etc/os-release"))
+func osName(paths Paths) string {
+	content, err := os.ReadFile(paths.inRoot("/etc/os-release"))
 	if err != nil {
 		return "unknown"
 	}

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/procfs"
 )
 
 func TestFacts(t *testing.T) {
@@ -25,7 +24,7 @@ func TestFacts(t *testing.T) {
 	must(t, os.Symlink(filepath.Dir(socket), inRoot))
 
 	registry := prometheus.NewPedanticRegistry()
-	facts := newFactsAt(root, procfs.DefaultMountPoint, "1.2.3")
+	facts := NewFacts(Paths{Proc: "/proc", Sys: "/sys", Root: root}, "1.2.3")
 	registry.MustRegister(facts)
 	gather := func() (names, found []string) {
 		families, err := registry.Gather()

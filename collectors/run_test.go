@@ -53,7 +53,14 @@ func closeAtEnd(t *testing.T, c Collector) {
 }
 
 func testEnv() Env {
-	return Env{Node: "test", Logger: log.NewNopLogger(), Registry: prometheus.NewRegistry()}
+	return Env{Node: "test", Paths: DefaultPaths(), Logger: log.NewNopLogger(), Registry: prometheus.NewRegistry()}
+}
+
+// envAt is testEnv with the node's files below root.
+func envAt(root string) Env {
+	env := testEnv()
+	env.Paths.Root = root
+	return env
 }
 
 // run lets c look once, and fails when it takes longer than its timeout.
@@ -153,6 +160,9 @@ func TestSpecs(t *testing.T) {
 	forbidden := map[string]bool{"instance": true, "job": true, "cluster": true, "zone": true, "type": true, "service": true, "node": true, "quantile": true, "le": true}
 	names := make(map[string]bool)
 	for _, spec := range All() {
+		if spec.Summary == "" || spec.Why == "" || spec.Remedy == "" || spec.Subject == "" {
+			t.Errorf("%s: does not explain itself", spec.Name)
+		}
 		s := spec.Settings()
 		if err := s.Validate(); err != nil {
 			t.Errorf("%s: defaults: %v", spec.Name, err)

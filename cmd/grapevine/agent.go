@@ -24,6 +24,8 @@ func agentCommand(app *kingpin.Application, actions map[string]action) {
 	cmd.Flag("config.file", "Checks and thresholds, as YAML. Read again on SIGHUP.").StringVar(&cfg.ConfigFile)
 	cmd.Flag("storage.path", "Directory for what outlives a restart.").Default("/var/lib/grapevine").StringVar(&cfg.StoragePath)
 
+	pathFlags(cmd, &cfg.Paths)
+
 	cmd.Flag("web.listen-address", "Address of metrics, API and health.").Default(":9797").StringVar(&cfg.WebListen)
 	cmd.Flag("web.config.file", "TLS and basic auth, in the form of the Prometheus exporters.").StringVar(&cfg.WebConfigFile)
 	cmd.Flag("web.timestamps", "Say on /metrics when each sample was taken.").BoolVar(&cfg.WebTimestamps)

@@ -54,6 +54,8 @@ func checkCommand(app *kingpin.Application, actions map[string]action) {
 	cmd.Arg("name", "Checks to run: "+strings.Join(names, ", ")+". Default: all that apply to this node.").SetValue(&word{"check", names, nil, &wanted})
 	configFile := cmd.Flag("config.file", "The configuration file of the agent.").String()
 	storagePath := cmd.Flag("storage.path", "The agent's storage: its file system is checked too, if it is there.").Default("/var/lib/grapevine").String()
+	var paths collectors.Paths
+	pathFlags(cmd, &paths)
 	nodeName := cmd.Flag("node.name", "This node's name.").Default(hostname()).String()
 	var logLevel, output string
 	oneOf(cmd.Flag("log.level", "Lowest level to log to stderr: "+strings.Join(logging.Levels, ", ")+"."), []string{"warn", "debug", "info", "error"}, &logLevel)
@@ -67,7 +69,7 @@ func checkCommand(app *kingpin.Application, actions map[string]action) {
 		if err != nil {
 			return 0, err
 		}
-		env := collectors.Env{Node: *nodeName, Logger: logger, Registry: prometheus.NewRegistry()}
+		env := collectors.Env{Node: *nodeName, Paths: paths, Logger: logger, Registry: prometheus.NewRegistry()}
 		if _, err := os.Stat(*storagePath); err == nil {
 			env.StoragePath = *storagePath
 		}

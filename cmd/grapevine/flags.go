@@ -7,7 +7,17 @@ import (
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/grapevine-mesh/grapevine/collectors"
 )
+
+// pathFlags says where the node's own trees are mounted.
+func pathFlags(cmd *kingpin.CmdClause, to *collectors.Paths) {
+	byDefault := collectors.DefaultPaths()
+	cmd.Flag("path.procfs", "Where the node's procfs is mounted.").Default(byDefault.Proc).StringVar(&to.Proc)
+	cmd.Flag("path.sysfs", "Where the node's sysfs is mounted.").Default(byDefault.Sys).StringVar(&to.Sys)
+	cmd.Flag("path.rootfs", "Where the node's root file system is mounted.").Default(byDefault.Root).StringVar(&to.Root)
+}
 
 // Kingpin's own values do not say which flag they refuse.
 

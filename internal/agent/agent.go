@@ -89,7 +89,7 @@ func New(cfg Config) (_ *Agent, err error) {
 	}
 	a.schedule = schedule.New(schedule.Config{Known: names, Logger: cfg.Logger})
 	a.renderer = exposition.New(a.registry)
-	a.facts = collectors.NewFacts(cfg.Version)
+	a.facts = collectors.NewFacts(cfg.Paths, cfg.Version)
 	a.reloads = newReloadMetrics(a.registry)
 	a.registry.MustRegister(
 		promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}),

@@ -41,7 +41,7 @@ func buildChecks(cfg Config, reg *registry) (b built, err error) {
 		}
 		s := settings.Checks[spec.Name]
 		collector, err := s.New(collectors.Env{
-			Node: cfg.Node, StoragePath: cfg.StoragePath, Logger: cfg.Logger, Registry: reg.of(spec.Name),
+			Node: cfg.Node, StoragePath: cfg.StoragePath, Paths: cfg.Paths, Logger: cfg.Logger, Registry: reg.of(spec.Name),
 		})
 		switch {
 		case err == nil:

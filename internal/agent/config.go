@@ -12,6 +12,7 @@ import (
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 
+	"github.com/grapevine-mesh/grapevine/collectors"
 	"github.com/grapevine-mesh/grapevine/mesh"
 )
 
@@ -21,6 +22,7 @@ type Config struct {
 	Version     string // of this program
 	ConfigFile  string
 	StoragePath string
+	Paths       collectors.Paths
 
 	WebListen     string // host:port; port 0 takes a free one
 	WebConfigFile string // TLS and basic auth

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/go-kit/log"
+
+	"github.com/grapevine-mesh/grapevine/collectors"
 )
 
 // running is an agent on loopback.
@@ -46,7 +48,7 @@ func testConfig(t *testing.T, name string) (Config, *logBuffer) {
 	t.Helper()
 	logs := &logBuffer{}
 	return Config{
-		Node: name, Version: "1.2.3", StoragePath: t.TempDir(), ConfigFile: writeConfig(t, "grapevine.yml", diskConfig(t.TempDir())),
+		Node: name, Version: "1.2.3", Paths: collectors.DefaultPaths(), StoragePath: t.TempDir(), ConfigFile: writeConfig(t, "grapevine.yml", diskConfig(t.TempDir())),
 		WebListen: "127.0.0.1:0", MeshBind: "127.0.0.1:0", MeshExchange: "127.0.0.1:0", MeshCluster: "test",
 		StaleAfter: 2 * time.Minute, ForgetAfter: time.Hour,
 		Collectors: map[string]bool{"apiserver": false, "etcd": false},
