@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -129,8 +128,7 @@ func serviceAddress() string {
 
 // client returns an HTTP client with the credentials, and the transport whose
 // idle connections are to be closed in the end: client-go's wrappers do not
-// pass that on. It speaks HTTP/1.1: each probe then has a connection of its
-// own, and one that hangs is thrown away instead of being shared by the next.
+// pass that on.
 func (a apiAccess) client(serverName string) (*http.Client, *http.Transport, error) {
 	config := rest.CopyConfig(a.config)
 	config.UserAgent = "grapevine"
@@ -141,25 +139,12 @@ func (a apiAccess) client(serverName string) (*http.Client, *http.Transport, err
 	if err != nil {
 		return nil, nil, err
 	}
-	if conf != nil {
-		conf.NextProtos = []string{"http/1.1"}
-	}
 	// client-go's own transport would be shared between endpoints and starts
 	// a goroutine for rotated certificates that never ends.
-	transport := &http.Transport{
-		TLSClientConfig:        conf,
-		Proxy:                  config.Proxy, // that of the kubeconfig, not the environment's
-		MaxIdleConnsPerHost:    len(apiOperations),
-		IdleConnTimeout:        time.Minute,
-		MaxResponseHeaderBytes: 64 << 10,
-		DisableCompression:     true, // so that a bound on the body holds
-	}
-	wrapped, err := rest.HTTPWrappersForConfig(config, transport)
-	if err != nil {
+	client, transport := newHTTPClient(conf)
+	transport.Proxy = config.Proxy // that of the kubeconfig, not the environment's
+	if client.Transport, err = rest.HTTPWrappersForConfig(config, transport); err != nil {
 		return nil, nil, err
 	}
-	return &http.Client{
-		Transport:     wrapped,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, transport, nil
+	return client, transport, nil
 }

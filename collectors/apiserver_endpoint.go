@@ -81,7 +81,7 @@ func unanswered(answers []apiAnswer) (bool, string) {
 // judgeChecks reads an answer of /livez or /readyz. answered means that it is
 // one of an API server, well that every check passed.
 func (t *apiTarget) judgeChecks(r *Report, a *assessment, answer *apiAnswer) (answered, well bool) {
-	if denied(a, answer) {
+	if deniedRead(a, answer) {
 		return answer.object().Kind != "" || answer.code == http.StatusUnauthorized, false
 	}
 	checks := answer.checks()
@@ -108,7 +108,7 @@ func (t *apiTarget) judgeChecks(r *Report, a *assessment, answer *apiAnswer) (an
 		a.add(health.Warning, "is overloaded: %s answers 429", answer.path)
 		return true, false
 	default:
-		a.add(health.Critical, "does not answer %s as an API server does: %d, %s, %q", answer.path, answer.code, mediaWords(answer.media), answer.words())
+		a.add(health.Critical, "does not answer %s as an API server does: %d, %s, %q", answer.path, answer.code, answer.mediaWords(), answer.words())
 		return false, false
 	}
 	return true, false
@@ -116,13 +116,13 @@ func (t *apiTarget) judgeChecks(r *Report, a *assessment, answer *apiAnswer) (an
 
 // judgeRead reads the answer to a get or list, in the sense of judgeChecks.
 func (t *apiTarget) judgeRead(a *assessment, answer *apiAnswer) (answered, well bool) {
-	if denied(a, answer) {
+	if deniedRead(a, answer) {
 		return answer.object().Kind != "" || answer.code == http.StatusUnauthorized, false
 	}
 	object := answer.object()
 	switch {
 	case object.Kind == "":
-		a.add(health.Critical, "does not answer %s as an API server does: %d, %s, %q", answer.path, answer.code, mediaWords(answer.media), answer.words())
+		a.add(health.Critical, "does not answer %s as an API server does: %d, %s, %q", answer.path, answer.code, answer.mediaWords(), answer.words())
 		return false, false
 	case answer.code == http.StatusTooManyRequests:
 		a.add(health.Warning, "is overloaded: %s of %s answers 429", answer.operation, answer.path)
@@ -144,8 +144,8 @@ func (t *apiTarget) judgeRead(a *assessment, answer *apiAnswer) (answered, well 
 	return true, true
 }
 
-// denied records that the API server did not let us ask.
-func denied(a *assessment, answer *apiAnswer) bool {
+// deniedRead records that the API server did not let us ask.
+func deniedRead(a *assessment, answer *apiAnswer) bool {
 	switch answer.code {
 	case http.StatusUnauthorized:
 		a.add(health.Unknown, "does not accept the credentials (401)")
@@ -163,11 +163,4 @@ func verb(answer *apiAnswer) string {
 		return "list"
 	}
 	return "get"
-}
-
-func mediaWords(media string) string {
-	if media == "" {
-		return "no content type"
-	}
-	return clip(media, 60)
 }

@@ -1,0 +1,203 @@
+package collectors
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync"
+	"time"
+)
+
+// maxHTTPBody bounds what is read of any answer, in bytes.
+const maxHTTPBody = 1 << 20
+
+// httpAnswer is what one HTTP request brought. Exactly one of code and err is
+// set.
+type httpAnswer struct {
+	code   int
+	media  string // Content-Type
+	body   []byte // at most maxHTTPBody
+	err    error
+	took   time.Duration // without connecting
+	waited time.Duration // with it
+	phases httpPhases
+	expiry time.Time // when the first of the certificates it showed expires; zero when it showed none
+}
+
+// httpPhases are the parts of a request's time. Those of connecting are zero
+// on a connection that was kept.
+type httpPhases struct {
+	resolve, dial, tls time.Duration
+	answer             time.Duration // from the request sent to the first byte of the answer
+}
+
+// newHTTPClient returns a client that follows no redirect and asks no proxy,
+// and the transport whose idle connections are to be closed in the end. It
+// speaks HTTP/1.1: each probe then has a connection of its own, and one that
+// hangs is thrown away instead of being shared by the next.
+func newHTTPClient(conf *tls.Config) (*http.Client, *http.Transport) {
+	if conf != nil {
+		conf.NextProtos = []string{"http/1.1"}
+	}
+	transport := &http.Transport{
+		TLSClientConfig:        conf,
+		MaxIdleConnsPerHost:    4,
+		IdleConnTimeout:        time.Minute,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true, // so that a bound on the body holds
+	}
+	return &http.Client{Transport: transport, CheckRedirect: stay}, transport
+}
+
+// stay follows no redirect.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// ask sends req once and reads the answer, which ends with the context of req
+// at the latest, however it drips.
+func ask(client *http.Client, req *http.Request) (a httpAnswer) {
+	clock := &phaseClock{begun: time.Now()}
+	defer func() {
+		a.waited = time.Since(clock.begun)
+		clock.read(&a)
+		if a.expiry.IsZero() {
+			a.expiry = refusedExpiry(a.err)
+		}
+	}()
+	resp, err := client.Do(req.WithContext(httptrace.WithClientTrace(req.Context(), clock.trace())))
+	if err != nil {
+		a.err = err
+		return a
+	}
+	defer resp.Body.Close()
+	if resp.TLS != nil {
+		a.expiry = firstExpiry(resp.TLS.PeerCertificates)
+	}
+	a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxHTTPBody+1))
+	switch {
+	case err != nil && timedOut(err):
+		a.err = fmt.Errorf("the answer was not whole in time, %d bytes came: %w", len(a.body), err)
+	case err != nil:
+		a.err = err
+	case len(a.body) > maxHTTPBody:
+		a.err = errors.New("the answer is larger than " + size(maxHTTPBody))
+	default:
+		a.code, a.media = resp.StatusCode, resp.Header.Get("Content-Type")
+	}
+	return a
+}
+
+// phaseClock takes the times of one request. Dials of several addresses race
+// on goroutines of their own, and some end after the request.
+type phaseClock struct {
+	begun time.Time
+
+	mu                          sync.Mutex // guards what follows
+	resolving, dialing, shaking time.Time
+	connected, sent             time.Time
+	phases                      httpPhases
+}
+
+func (c *phaseClock) trace() *httptrace.ClientTrace {
+	at := func(set func(now time.Time)) {
+		now := time.Now()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		set(now)
+	}
+	return &httptrace.ClientTrace{
+		DNSStart: func(httptrace.DNSStartInfo) { at(func(now time.Time) { c.resolving = now }) },
+		DNSDone:  func(httptrace.DNSDoneInfo) { at(func(now time.Time) { c.phases.resolve = now.Sub(c.resolving) }) },
+		ConnectStart: func(string, string) {
+			at(func(now time.Time) {
+				if c.dialing.IsZero() {
+					c.dialing = now
+				}
+			})
+		},
+		ConnectDone:          func(string, string, error) { at(func(now time.Time) { c.phases.dial = now.Sub(c.dialing) }) },
+		TLSHandshakeStart:    func() { at(func(now time.Time) { c.shaking = now }) },
+		TLSHandshakeDone:     func(tls.ConnectionState, error) { at(func(now time.Time) { c.phases.tls = now.Sub(c.shaking) }) },
+		GotConn:              func(httptrace.GotConnInfo) { at(func(now time.Time) { c.connected = now }) },
+		WroteRequest:         func(httptrace.WroteRequestInfo) { at(func(now time.Time) { c.sent = now }) },
+		GotFirstResponseByte: func() { at(func(now time.Time) { c.phases.answer = now.Sub(c.sent) }) },
+	}
+}
+
+// read puts what was taken into a, whose waited is known.
+func (c *phaseClock) read(a *httpAnswer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a.phases, a.took = c.phases, a.waited
+	if !c.connected.IsZero() {
+		a.took = a.waited - c.connected.Sub(c.begun)
+	}
+}
+
+// firstExpiry is when the first of the chain expires.
+func firstExpiry(chain []*x509.Certificate) (first time.Time) {
+	for _, cert := range chain {
+		if first.IsZero() || cert.NotAfter.Before(first) {
+			first = cert.NotAfter
+		}
+	}
+	return first
+}
+
+// refusedExpiry is firstExpiry of certificates that did not verify.
+func refusedExpiry(err error) time.Time {
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &untrusted) {
+		return firstExpiry(untrusted.UnverifiedCertificates)
+	}
+	return time.Time{}
+}
+
+// apiObject is what every JSON answer of an API server has.
+type apiObject struct {
+	Kind    string `json:"kind"`
+	Message string `json:"message"` // of a Status
+}
+
+// object reads the answer as JSON; Kind is empty when it is none.
+func (a *httpAnswer) object() apiObject {
+	var o apiObject
+	if err := json.Unmarshal(a.body, &o); err != nil {
+		return apiObject{}
+	}
+	return o
+}
+
+// words tells a person what came back: the message of an API server, else the
+// beginning of the body.
+func (a *httpAnswer) words() string {
+	if o := a.object(); o.Message != "" {
+		return clip(o.Message, 160)
+	}
+	return clip(string(a.body[:min(len(a.body), 400)]), 80)
+}
+
+// mediaWords is the content type for a reason.
+func (a *httpAnswer) mediaWords() string {
+	if a.media == "" {
+		return "no content type"
+	}
+	return clip(a.media, 60)
+}
+
+// hostOf is host:port of a connection's other end, for subjects.
+func hostOf(scheme, host string) string {
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
+	}
+	if scheme == "http" {
+		return net.JoinHostPort(strings.Trim(host, "[]"), "80")
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), "443")
+}
