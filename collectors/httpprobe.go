@@ -191,8 +191,8 @@ func (a *httpAnswer) mediaWords() string {
 	return clip(a.media, 60)
 }
 
-// hostOf is host:port of a connection's other end, for subjects.
-func hostOf(scheme, host string) string {
+// hostPortOf is host:port of a connection's other end, for subjects.
+func hostPortOf(scheme, host string) string {
 	if _, _, err := net.SplitHostPort(host); err == nil {
 		return host
 	}

@@ -84,7 +84,7 @@ func (k *kubeAPI) renewed() (*http.Client, *url.URL) {
 // host is host:port of the API server that is asked.
 func (k *kubeAPI) host() string {
 	_, base := k.renewed()
-	return hostOf(base.Scheme, base.Host)
+	return hostPortOf(base.Scheme, base.Host)
 }
 
 // kubeError is why an object could not be read.
