@@ -43,6 +43,10 @@ type Spec struct {
 	Subject string   // what the label subject holds
 	Metrics []Metric // all that Collect and its histograms export
 
+	// Workload tells that a drain takes away what the check looks at: its
+	// bad verdicts do not count while the node is cordoned.
+	Workload bool
+
 	// Settings returns the check's block of the configuration file, filled
 	// with its defaults: a pointer to a struct that embeds Timing.
 	Settings func() Settings

@@ -17,6 +17,8 @@ type Report struct {
 	closed  bool
 	samples []Sample
 	results []health.Result
+
+	maintenance []Maintenance
 }
 
 // Sample is one value of one series.

@@ -28,7 +28,7 @@ func (m *Mesh) View() View {
 		view.Nodes = append(view.Nodes, node)
 	}
 	for name, member := range members {
-		if member.State != MemberLeft && (now.Sub(member.since) > grace || name == m.cfg.Node) {
+		if member.State != MemberLeft && (now.Sub(member.Since) > grace || name == m.cfg.Node) {
 			view.Nodes = append(view.Nodes, Node{Name: name, Member: member, Age: -1})
 		}
 	}

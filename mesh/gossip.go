@@ -36,6 +36,9 @@ const (
 	tagWeb         = "web"
 	tagVersion     = "version"
 	tagFingerprint = "id"
+	tagEcho        = "echo" // host:port, or port on the gossip's host
+	tagOverlay     = "o"    // addresses with commas between
+	tagMaintenance = "m"
 	tagPrefix      = "t." // before the operator's own
 )
 
@@ -205,9 +208,9 @@ func (g *gossip) refresh() {
 	defer g.mu.Unlock()
 	for _, m := range list {
 		member := memberOf(m)
-		member.since = now
+		member.Since = now
 		if known, ok := g.members[m.Name]; ok {
-			member.since = known.since
+			member.Since = known.Since
 		}
 		members[m.Name] = member
 	}
@@ -222,6 +225,8 @@ func memberOf(m serf.Member) Member {
 		Web:         dialable(m.Tags[tagWeb], host),
 		Version:     m.Tags[tagVersion],
 		fingerprint: m.Tags[tagFingerprint],
+
+		Announcement: announcement(m.Tags, host),
 	}
 	switch m.Status {
 	case serf.StatusAlive:
@@ -256,6 +261,17 @@ func (g *gossip) member(name string) (Member, bool) {
 	defer g.mu.RUnlock()
 	m, ok := g.members[name]
 	return m, ok
+}
+
+// tags are this node's own, as last announced.
+func (g *gossip) tags() map[string]string { return maps.Clone(g.serf.LocalMember().Tags) }
+
+// retag announces tags in place of the old ones, if they differ.
+func (g *gossip) retag(tags map[string]string) error {
+	if maps.Equal(tags, g.serf.LocalMember().Tags) {
+		return nil
+	}
+	return g.serf.SetTags(tags)
 }
 
 // alive counts the living members beside this node.

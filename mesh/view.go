@@ -40,8 +40,10 @@ type Member struct {
 	Version  string            // of the program
 	Tags     map[string]string // roles, zone
 
-	fingerprint string    // of its identity, as the gossip announces it
-	since       time.Time // when this node first heard of it
+	Announcement
+	Since time.Time // when this node first heard of it
+
+	fingerprint string // of its identity, as the gossip announces it
 }
 
 // MemberState is serf's word on a member: a hint, never a verdict.

@@ -53,7 +53,7 @@ func buildChecks(cfg Config, reg *registry) (b built, err error) {
 			b.off = append(b.off, absent{spec.Name, err.Error()})
 			continue
 		}
-		b.checks = append(b.checks, schedule.Check{Collector: collector, Timing: s.Schedule()})
+		b.checks = append(b.checks, schedule.Check{Collector: collector, Timing: s.Schedule(), Workload: spec.Workload})
 	}
 	return b, nil
 }

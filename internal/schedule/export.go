@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -41,9 +42,14 @@ var (
 	}
 )
 
+var metricMaintenance = collectors.Metric{
+	Name: "grapevine_node_maintenance", Type: health.Gauge, Labels: []string{"reason"},
+	Help: "Whether bad verdicts are to be expected of the node, and are shown as unknown: it is shutting down, just started, or cordoned.",
+}
+
 // Metrics lists what the schedule exports for every check.
 func Metrics() []collectors.Metric {
-	return []collectors.Metric{metricEnabled, metricStatus, metricDuration, metricDelay, metricLastRun, metricRuns, metricFailures}
+	return []collectors.Metric{metricEnabled, metricStatus, metricDuration, metricDelay, metricLastRun, metricRuns, metricFailures, metricMaintenance}
 }
 
 // Describe sends nothing: what checks export differs from run to run.
@@ -54,10 +60,16 @@ func (s *Schedule) Describe(chan<- *prometheus.Desc) {}
 func (s *Schedule) Collect(ch chan<- prometheus.Metric) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := newExport()
+	now := time.Now()
 	for _, rec := range s.records {
-		s.tell(rec.expire(time.Now()))
-		e.record(rec)
+		s.tell(rec.expire(now))
+	}
+	e, states := newExport(), s.maintained(now)
+	for _, m := range collectors.Maintenances {
+		e.add(&metricMaintenance, boolean(slices.Contains(states, m)), string(m))
+	}
+	for _, rec := range s.records {
+		e.record(rec, states)
 	}
 	for _, m := range e.metrics {
 		ch <- m
@@ -76,12 +88,15 @@ func newExport() *export {
 	return &export{meaning: make(map[string]*collectors.Metric), series: make(map[string]int)}
 }
 
-func (e *export) record(rec *record) {
-	enabled := 0.0
-	if rec.enabled {
-		enabled = 1
+func boolean(b bool) float64 {
+	if b {
+		return 1
 	}
-	e.add(&metricEnabled, enabled, rec.name)
+	return 0
+}
+
+func (e *export) record(rec *record, states []collectors.Maintenance) {
+	e.add(&metricEnabled, boolean(rec.enabled), rec.name)
 	if rec.enabled || rec.runs > 0 {
 		e.add(&metricRuns, float64(rec.runs), rec.name)
 		e.add(&metricFailures, float64(rec.failures), rec.name)
@@ -94,7 +109,7 @@ func (e *export) record(rec *record) {
 		e.add(&metricLastRun, float64(rec.finished.UnixMilli())/1000, rec.name)
 	}
 	for name, s := range rec.subjects {
-		e.add(&metricStatus, float64(s.shown.Status), rec.name, name)
+		e.add(&metricStatus, float64(excused(s.shown, rec.workload, states).Status), rec.name, name)
 	}
 	for _, sample := range rec.samples {
 		e.add(sample.Metric, sample.Value, sample.Labels...)

@@ -75,6 +75,11 @@ grapevine_check_status{check="one",subject="run"} 3
 grapevine_heat_celsius{device="a"} 2
 grapevine_heat_celsius{device="b�"} 3
 grapevine_heat_celsius{device="c"} 4
+# HELP grapevine_node_maintenance Whether bad verdicts are to be expected of the node, and are shown as unknown: it is shutting down, just started, or cordoned.
+# TYPE grapevine_node_maintenance gauge
+grapevine_node_maintenance{reason="cordoned"} 0
+grapevine_node_maintenance{reason="just started"} 0
+grapevine_node_maintenance{reason="shutting down"} 0
 `
 		if err := testutil.CollectAndCompare(s, strings.NewReader(want)); err != nil {
 			t.Error(err)

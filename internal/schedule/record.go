@@ -22,6 +22,8 @@ type outcome struct {
 	samples []collectors.Sample
 	results []health.Result
 
+	maintenance []collectors.Maintenance
+
 	// err is why the run failed as a whole; nil when it did not.
 	err error
 	// partial tells that the run did not look at everything, so that what it
@@ -47,8 +49,12 @@ type record struct {
 	timing  collectors.Timing
 	since   time.Time // when it was enabled
 
+	workload bool // as in collectors.Spec
+
 	subjects map[string]*subject
 	samples  []collectors.Sample // of the last run alone
+
+	maintenance []collectors.Maintenance // as the last run saw it
 
 	runs, failures uint64
 	finished       time.Time // when the last run finished; zero: none yet
@@ -58,8 +64,8 @@ type record struct {
 }
 
 // enable readies the record for runs by timing. What is known stays.
-func (rec *record) enable(timing collectors.Timing, now time.Time) {
-	rec.timing = timing
+func (rec *record) enable(c Check, now time.Time) {
+	rec.timing, rec.workload = c.Timing, c.Workload
 	if !rec.enabled {
 		rec.enabled, rec.since, rec.looked = true, now, false
 	}
@@ -83,6 +89,7 @@ func (rec *record) apply(o outcome, now time.Time) []change {
 	}
 	if !o.overdue {
 		rec.finished, rec.stale = now, false
+		rec.maintenance = o.maintenance
 	}
 
 	seen := make(map[string]health.Result, len(o.results)+1)
@@ -148,7 +155,7 @@ func (rec *record) expire(now time.Time) []change {
 	if !rec.enabled || rec.stale || now.Sub(alive) <= staleAfter*rec.timing.Interval {
 		return nil
 	}
-	rec.stale, rec.samples = true, nil
+	rec.stale, rec.samples, rec.maintenance = true, nil, nil
 	reason := fmt.Sprintf("no run has finished since %s", clock(alive))
 	var changes []change
 	if rec.subjects[RunSubject] == nil {

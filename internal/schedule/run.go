@@ -61,6 +61,7 @@ func (r *run) outcome(timeout time.Duration) outcome {
 		o.err = fmt.Errorf("not finished within its timeout of %v: %w", timeout, r.err)
 	}
 	o.samples, o.results = r.report.Take()
+	o.maintenance = r.report.Maintained()
 	return o
 }
 

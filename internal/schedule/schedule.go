@@ -24,6 +24,7 @@ import (
 type Check struct {
 	Collector collectors.Collector
 	Timing    collectors.Timing
+	Workload  bool // as in collectors.Spec
 }
 
 // Config is what a Schedule needs.
@@ -37,6 +38,8 @@ type Config struct {
 	// Grace is how long Run waits for collectors to return once it is to
 	// end; 0 means 2 s. A collector that hangs longer is left behind.
 	Grace time.Duration
+	// StartedUntil is until when the node counts as just started.
+	StartedUntil time.Time
 }
 
 // Schedule runs checks and holds what they said last. It is a
@@ -46,6 +49,8 @@ type Schedule struct {
 	random  func() float64
 	grace   time.Duration
 	changed chan struct{}
+
+	startedUntil time.Time
 
 	mu      sync.Mutex // guards all below
 	records map[string]*record
@@ -62,6 +67,8 @@ func New(cfg Config) *Schedule {
 		grace:   cfg.Grace,
 		changed: make(chan struct{}, 1),
 		records: make(map[string]*record),
+
+		startedUntil: cfg.StartedUntil,
 	}
 	if s.random == nil {
 		s.random = rand.Float64
@@ -101,7 +108,7 @@ func (s *Schedule) Replace(checks []Check) {
 			s.records[name] = rec
 		}
 		delete(off, name)
-		rec.enable(c.Timing, time.Now())
+		rec.enable(c, time.Now())
 		l := &loop{Check: c, schedule: s, record: rec, done: make(chan struct{})}
 		for _, old := range s.retired {
 			if old.record == rec {
@@ -195,11 +202,15 @@ func (s *Schedule) FirstRound() bool {
 func (s *Schedule) Results() []health.Result {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := time.Now()
 	var results []health.Result
 	for _, rec := range s.records {
-		s.tell(rec.expire(time.Now()))
+		s.tell(rec.expire(now))
+	}
+	states := s.maintained(now)
+	for _, rec := range s.records {
 		for _, subject := range rec.subjects {
-			results = append(results, subject.shown)
+			results = append(results, excused(subject.shown, rec.workload, states))
 		}
 	}
 	sortResults(results)
@@ -220,8 +231,12 @@ func (s *Schedule) apply(l *loop, o outcome) {
 		return
 	}
 	now := time.Now()
+	before := s.maintained(now)
 	changes := l.record.apply(o, now)
 	s.tell(append(changes, l.record.expire(now)...))
+	if !slices.Equal(before, s.maintained(now)) {
+		s.signal()
+	}
 }
 
 // tell logs changes and signals that there are some.
