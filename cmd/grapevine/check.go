@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,6 +53,7 @@ func checkCommand(app *kingpin.Application, actions map[string]action) {
 	cmd.Arg("name", "Checks to run: "+strings.Join(names, ", ")+". Default: all that apply to this node.").SetValue(&word{"check", names, nil, &wanted})
 	configFile := cmd.Flag("config.file", "The configuration file of the agent.").String()
 	storagePath := cmd.Flag("storage.path", "The agent's storage: its file system is checked too, if it is there.").Default("/var/lib/grapevine").String()
+	explained := cmd.Flag("explain", "Do not run: print what the checks measure, why it matters and what to do.").Bool()
 	var paths collectors.Paths
 	pathFlags(cmd, &paths)
 	nodeName := cmd.Flag("node.name", "This node's name.").Default(hostname()).String()
@@ -64,6 +64,9 @@ func checkCommand(app *kingpin.Application, actions map[string]action) {
 		cfg, err := config.Load(*configFile, collectors.All())
 		if err != nil {
 			return 0, err
+		}
+		if *explained {
+			return 0, explain(stdout, wanted, cfg.Checks, output)
 		}
 		logger, err := logging.New(stderr, logLevel, logging.Formats[0])
 		if err != nil {
@@ -123,9 +126,23 @@ func (run *checkRun) add(results []health.Result) {
 	}
 }
 
+// headline is the one line that a monitoring system shows of its plugins.
+func (run *checkRun) headline() string {
+	worst := slices.DeleteFunc(slices.Clone(run.Results), func(r checkResult) bool { return r.Status != run.Status })
+	switch {
+	case run.Status == health.OK:
+		return fmt.Sprintf("OK - %d verdicts", len(run.Results))
+	case len(worst) == 0:
+		return shout(run.Status) + " - nothing to look at"
+	case len(worst) == 1:
+		return fmt.Sprintf("%s - %s: %s", shout(run.Status), worst[0].Check, worst[0].Reason)
+	}
+	return fmt.Sprintf("%s - %s: %s (and %d more)", shout(run.Status), worst[0].Check, worst[0].Reason, len(worst)-1)
+}
+
 func (run *checkRun) print(w io.Writer) error {
 	t := table(w)
-	_, _ = fmt.Fprintf(t, "%s at %s\n\n", shout(run.Status), time.Now().Format(time.DateTime))
+	_, _ = fmt.Fprintf(t, "%s\n\n", run.headline())
 	_, _ = fmt.Fprintln(t, "STATUS\tCHECK\tSUBJECT\tREASON")
 	for _, r := range run.Results {
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", shout(r.Status), r.Check, r.Subject, r.Reason)

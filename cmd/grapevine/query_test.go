@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/grapevine-mesh/grapevine/collectors"
 	"github.com/grapevine-mesh/grapevine/health"
 	"github.com/grapevine-mesh/grapevine/internal/web"
 	"github.com/grapevine-mesh/grapevine/mesh"
@@ -170,6 +171,23 @@ func TestCheck(t *testing.T) {
 	code, stdout, _ = execute(t, "check", "disk", storage, config("{warning: 1.0e-12, critical: 2.0e-12}"))
 	if code != int(health.Critical) || !strings.HasPrefix(stdout, "CRITICAL") {
 		t.Errorf("exit code %d, printed\n%s", code, stdout)
+	}
+}
+
+func TestCheckExplain(t *testing.T) {
+	code, stdout, stderr := execute(t, "check", "--explain", "etcd", "disk")
+	if code != 0 || stderr != "" {
+		t.Fatalf("exit code %d, stderr %q", code, stderr)
+	}
+	for _, want := range []string{"etcd", "measures ", "matters ", "to do ", "iostat", "grapevine_etcd_up", "grapevine_disk_fsync_success"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("lacks %q:\n%s", want, stdout)
+		}
+	}
+	_, stdout, _ = execute(t, "check", "--explain", "-o", "json")
+	var all []explanation
+	if err := json.Unmarshal([]byte(stdout), &all); err != nil || len(all) != len(collectors.All()) {
+		t.Errorf("%d explanations of %d checks (%v)", len(all), len(collectors.All()), err)
 	}
 }
 

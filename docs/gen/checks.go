@@ -34,8 +34,8 @@ A threshold of 0 switches its level off.
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(b, "\n## %s\n\n%s.\n\n%s\n\nSubject: %s.\n\nDefaults:\n\n",
-			spec.Name, upperFirst(spec.Summary), spec.Why, spec.Subject)
+		fmt.Fprintf(b, "\n## %s\n\n%s.\n\n%s\n\nTo do: %s\n\nSubject: %s.\n\nDefaults:\n\n",
+			spec.Name, upperFirst(spec.Summary), spec.Why, spec.Remedy, spec.Subject)
 		for line := range strings.Lines(string(settings)) {
 			b.WriteString("    " + line)
 		}
