@@ -18,7 +18,8 @@ const module = "github.com/grapevine-mesh/grapevine/"
 // the list may not exist: decide where it stands, then add it.
 var may = map[string][]string{
 	"health":              {},
-	"collectors":          {"health"},
+	"internal/echo":       {},
+	"collectors":          {"health", "internal/echo"},
 	"internal/logging":    {},
 	"internal/pki":        {},
 	"internal/config":     {"collectors"},

@@ -1,0 +1,45 @@
+package echo
+
+import (
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"hash"
+)
+
+// signer signs packets and checks signatures. It is used by one goroutine at
+// a time.
+type signer struct {
+	mac hash.Hash
+	sum [sha256.Size]byte
+}
+
+// newSigner derives a key for purpose, so that the key itself, which the
+// gossip may use for other things, signs nothing here. Without a key the
+// signature proves nothing, and is still a checksum.
+func newSigner(key []byte, purpose string) *signer {
+	derived, err := hkdf.Key(sha256.New, key, nil, "grapevine "+purpose, sha256.Size)
+	if err != nil { // only a length that HKDF cannot give
+		panic(err)
+	}
+	return &signer{mac: hmac.New(sha256.New, derived)}
+}
+
+// of returns the signature of message. It is good until the next call.
+func (s *signer) of(message []byte) []byte {
+	s.mac.Reset()
+	s.mac.Write(message)
+	return s.mac.Sum(s.sum[:0])[:signatureSize]
+}
+
+// sign writes the signature of packet into its last bytes.
+func (s *signer) sign(packet []byte) {
+	end := len(packet) - signatureSize
+	copy(packet[end:], s.of(packet[:end]))
+}
+
+// signed tells whether packet ends with its signature.
+func (s *signer) signed(packet []byte) bool {
+	end := len(packet) - signatureSize
+	return hmac.Equal(packet[end:], s.of(packet[:end]))
+}
