@@ -23,6 +23,7 @@ type gossip struct {
 	left          func(name string)
 
 	serf   *serf.Serf
+	addr   string // host:port as others reach it; memberlist's own is not safe to read later
 	events chan serf.Event
 
 	mu      sync.RWMutex // guards members
@@ -100,6 +101,8 @@ func listenGossip(cfg gossipConfig) (*gossip, error) {
 	if g.serf, err = serf.Create(s); err != nil {
 		return nil, fmt.Errorf("--mesh.bind: %w", err)
 	}
+	local := g.serf.Memberlist().LocalNode()
+	g.addr = net.JoinHostPort(local.Addr.String(), strconv.Itoa(int(local.Port)))
 	g.refresh()
 	return g, nil
 }
@@ -297,9 +300,4 @@ func (g *gossip) join(address string) error {
 // leave says goodbye, so that the others forget this node at once, and closes.
 func (g *gossip) leave() error {
 	return errors.Join(g.serf.Leave(), g.serf.Shutdown())
-}
-
-func (g *gossip) addr() string {
-	m := g.serf.Memberlist().LocalNode()
-	return net.JoinHostPort(m.Addr.String(), strconv.Itoa(int(m.Port)))
 }

@@ -244,7 +244,7 @@ func (m *Mesh) keep(ctx context.Context) {
 
 // GossipAddr and ExchangeAddr are host:port as others reach them. They are
 // known after Listen.
-func (m *Mesh) GossipAddr() string { return m.gossip.addr() }
+func (m *Mesh) GossipAddr() string { return m.gossip.addr }
 
 // ExchangeAddr is where the exchange is bound.
 func (m *Mesh) ExchangeAddr() string { return m.listener.Addr().String() }

@@ -43,6 +43,9 @@ func agentCommand(app *kingpin.Application, actions map[string]action) {
 	spanOf(cmd.Flag("mesh.stale-after", "A silent node's series end after this long."), "2m", &cfg.StaleAfter)
 	spanOf(cmd.Flag("mesh.forget-after", "A silent node is forgotten after this long."), "24h", &cfg.ForgetAfter)
 
+	cmd.Flag("echo.listen-address", "Address at which other nodes probe the way to this one, UDP and TCP.").Default(":7998").StringVar(&cfg.EchoListen)
+	spanOf(cmd.Flag("start-grace", "Bad verdicts are shown as unknown until the node has been up this long."), "1m", &cfg.StartGrace)
+
 	switches := map[string]*collectorSwitch{}
 	for _, spec := range collectors.All() {
 		s := &collectorSwitch{}

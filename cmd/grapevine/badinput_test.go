@@ -42,7 +42,7 @@ func agentArgs(t *testing.T, more ...string) []string {
 	t.Helper()
 	args := map[string]string{
 		"--node.name": "n1", "--storage.path": t.TempDir(),
-		"--web.listen-address": "127.0.0.1:0", "--mesh.bind": "127.0.0.1:0", "--mesh.exchange": "127.0.0.1:0",
+		"--web.listen-address": "127.0.0.1:0", "--mesh.bind": "127.0.0.1:0", "--mesh.exchange": "127.0.0.1:0", "--echo.listen-address": "127.0.0.1:0",
 	}
 	line := []string{"agent"}
 	for _, arg := range more {
@@ -121,6 +121,9 @@ func TestBadInput(t *testing.T) {
 		{"gossip port in use", []string{"--mesh.bind=" + taken}, []string{"--mesh.bind: "}},
 		{"no port", []string{"--web.listen-address=127.0.0.1"}, []string{`--web.listen-address: "127.0.0.1"`}},
 		{"gossip beyond loopback", []string{"--mesh.bind=:0"}, []string{"--mesh.bind: :0 is not loopback"}},
+		{"echo beyond loopback", []string{"--echo.listen-address=0.0.0.0:0"}, []string{"--echo.listen-address: 0.0.0.0:0 is not loopback"}},
+		{"echo port in use", []string{"--echo.listen-address=" + taken}, []string{"--echo.listen-address: listen tcp " + taken}},
+		{"no duration of grace", []string{"--start-grace=soon"}, []string{`--start-grace: "soon" is not a duration`}},
 		{"exchange beyond loopback", []string{"--mesh.exchange=0.0.0.0:0"}, []string{"--mesh.insecure"}},
 		{"web beyond loopback", []string{"--web.listen-address=[::]:0"}, []string{"--web.listen-address: [::]:0 is not loopback"}},
 		{"a key alone is not enough", []string{"--mesh.bind=:0", key(32)}, []string{"--mesh.insecure"}},

@@ -16,6 +16,7 @@ import (
 	"github.com/grapevine-mesh/grapevine/collectors"
 	"github.com/grapevine-mesh/grapevine/health"
 	"github.com/grapevine-mesh/grapevine/internal/agent"
+	"github.com/grapevine-mesh/grapevine/internal/echo"
 	"github.com/grapevine-mesh/grapevine/internal/exposition"
 	"github.com/grapevine-mesh/grapevine/internal/schedule"
 	"github.com/grapevine-mesh/grapevine/internal/web"
@@ -96,6 +97,7 @@ func (r *recorder) registerAll() error {
 	}); err != nil {
 		return err
 	}
+	echo.NewResponder(echo.Config{Registry: r})
 	renderer := exposition.New(r)
 	web.New(web.Config{Node: "docs", Renderer: renderer, Logger: logger, Registry: r})
 	return nil

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/grapevine-mesh/grapevine/collectors"
+	"github.com/grapevine-mesh/grapevine/internal/echo"
 	"github.com/grapevine-mesh/grapevine/internal/exposition"
 	"github.com/grapevine-mesh/grapevine/internal/schedule"
 	"github.com/grapevine-mesh/grapevine/internal/web"
@@ -30,11 +31,13 @@ import (
 // Agent is one node's Grapevine.
 type Agent struct {
 	cfg      Config
+	key      []byte   // of the gossip; nil: none
 	lock     *os.File // held on the storage path until Run ends
 	registry *registry
 	facts    *collectors.NodeFacts
 	schedule *schedule.Schedule
 	mesh     *mesh.Mesh
+	echo     *echo.Responder
 	renderer *exposition.Renderer
 	reloads  reloadMetrics
 
@@ -61,8 +64,8 @@ func New(cfg Config) (_ *Agent, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{cfg: cfg, registry: newRegistry(), hangups: make(chan os.Signal, 1)}
-	found, err := buildChecks(cfg, a.registry)
+	a := &Agent{cfg: cfg, key: meshConfig.GossipKey, registry: newRegistry(), hangups: make(chan os.Signal, 1)}
+	found, err := a.buildChecks()
 	if err != nil {
 		return nil, err
 	}
@@ -83,11 +86,12 @@ func New(cfg Config) (_ *Agent, err error) {
 	if a.mesh, err = mesh.New(meshConfig); err != nil {
 		return nil, err
 	}
+	a.echo = echo.NewResponder(echo.Config{Node: cfg.Node, Key: a.key, Logger: cfg.Logger, Registry: a.registry})
 	var names []string
 	for _, spec := range collectors.All() {
 		names = append(names, spec.Name)
 	}
-	a.schedule = schedule.New(schedule.Config{Known: names, Logger: cfg.Logger})
+	a.schedule = schedule.New(schedule.Config{Known: names, Logger: cfg.Logger, StartedUntil: cfg.startedUntil()})
 	a.renderer = exposition.New(a.registry)
 	a.facts = collectors.NewFacts(cfg.Paths, cfg.Version)
 	a.reloads = newReloadMetrics(a.registry)
@@ -107,8 +111,14 @@ func (a *Agent) Listen() error {
 		a.abandon()
 		return fmt.Errorf("--web.listen-address: %w", err)
 	}
+	if err := a.echo.Listen(a.cfg.EchoListen); err != nil {
+		_ = l.Close() // nobody has connected yet
+		a.abandon()
+		return fmt.Errorf("--echo.listen-address: %w", err)
+	}
 	if err := a.mesh.Listen(l.Addr().String()); err != nil {
 		_ = l.Close() // nobody has connected yet
+		a.echo.Close()
 		a.abandon()
 		return err
 	}
@@ -136,7 +146,7 @@ const stopTimeout = 4800 * time.Millisecond
 func (a *Agent) Run(ctx context.Context) error {
 	defer a.lock.Close()
 	level.Info(a.cfg.Logger).Log("msg", "listening", "node", a.cfg.Node, "version", a.cfg.Version,
-		"web", a.listener.Addr(), "gossip", a.mesh.GossipAddr(), "exchange", a.mesh.ExchangeAddr())
+		"web", a.listener.Addr(), "gossip", a.mesh.GossipAddr(), "exchange", a.mesh.ExchangeAddr(), "echo", a.echo.Addr())
 	a.cfg.warn()
 	a.logOff(a.off)
 	// From READY on systemd may send SIGHUP, which must not end the process.
@@ -151,6 +161,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return nil
 	})
 	group.Go(func() error { return a.mesh.Run(ctx) })
+	group.Go(func() error { return a.echo.Run(ctx) })
 	group.Go(func() error {
 		return web.Serve(ctx, a.listener, a.handler(), a.cfg.WebConfigFile, a.cfg.Logger)
 	})
@@ -212,7 +223,7 @@ func (a *Agent) Reload() error {
 	defer a.reloading.Unlock()
 	notify(systemdReloading())
 	defer notify(systemdReady)
-	found, err := buildChecks(a.cfg, a.registry)
+	found, err := a.buildChecks()
 	if err != nil {
 		a.reloads.done(err)
 		level.Error(a.cfg.Logger).Log("msg", "reload refused, the old configuration stays in force", "err", err)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/grapevine-mesh/grapevine/internal/echo"
 )
 
 func TestMain(m *testing.M) {
@@ -176,6 +179,7 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 	for _, spoil := range []func(*Config){
 		func(c *Config) { c.WebListen = taken.Addr().String() },
 		func(c *Config) { c.MeshExchange = taken.Addr().String() },
+		func(c *Config) { c.EchoListen = taken.Addr().String() },
 		func(c *Config) { c.MeshBind = taken.Addr().String() },
 		func(c *Config) { c.MeshCluster = "" },
 		func(c *Config) { c.ConfigFile = c.StoragePath },
@@ -206,5 +210,31 @@ func TestCorruptState(t *testing.T) {
 	start(t, cfg, logs)
 	if !strings.Contains(logs.String(), "level=warn") || !strings.Contains(logs.String(), "state.json") {
 		t.Errorf("no warning in the log:\n%s", logs)
+	}
+}
+
+// Each agent knows how the others can be probed, and when they are away on
+// purpose.
+func TestPeers(t *testing.T) {
+	t.Parallel()
+	cfg, logs := testConfig(t, "n1")
+	one := start(t, cfg, logs)
+	cfg, logs = testConfig(t, "n2")
+	cfg.MeshJoin = []string{one.GossipAddr()}
+	two := start(t, cfg, logs)
+	within(t, 15*time.Second, func() error {
+		peers := one.peers()
+		if len(peers) != 1 || peers[0].Port != two.echo.Addr().Port() {
+			return fmt.Errorf("n1 knows %+v", peers)
+		}
+		return nil
+	})
+	p := one.peers()[0]
+	if p.Name != "n2" || len(p.Host) != 1 || !p.Host[0].IsLoopback() || p.Quiet != "" || p.Since.IsZero() {
+		t.Errorf("n1 knows %+v", p)
+	}
+	burst, err := echo.Prober{Node: "n1"}.Burst(t.Context(), netip.AddrPortFrom(p.Host[0], p.Port), 1, 0)
+	if err != nil || len(burst.Answers) != 1 || burst.Answers[0].Node != "n2" {
+		t.Errorf("the echo of n2: %+v, %v", burst, err)
 	}
 }

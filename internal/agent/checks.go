@@ -24,7 +24,8 @@ type built struct {
 // buildChecks reads the configuration file and builds every check that is on.
 // It changes nothing that is in force, and logs nothing: when it fails, its
 // error is all there is to say.
-func buildChecks(cfg Config, reg *registry) (b built, err error) {
+func (a *Agent) buildChecks() (b built, err error) {
+	cfg := &a.cfg
 	settings, err := config.Load(cfg.ConfigFile, collectors.All())
 	if err != nil {
 		return built{}, err
@@ -41,7 +42,8 @@ func buildChecks(cfg Config, reg *registry) (b built, err error) {
 		}
 		s := settings.Checks[spec.Name]
 		collector, err := s.New(collectors.Env{
-			Node: cfg.Node, StoragePath: cfg.StoragePath, Paths: cfg.Paths, Logger: cfg.Logger, Registry: reg.of(spec.Name),
+			Node: cfg.Node, StoragePath: cfg.StoragePath, Paths: cfg.Paths, Logger: cfg.Logger, Registry: a.registry.of(spec.Name),
+			Peers: a.peers, EchoKey: a.key,
 		})
 		switch {
 		case err == nil:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
+	"github.com/prometheus/procfs"
 
 	"github.com/grapevine-mesh/grapevine/collectors"
 	"github.com/grapevine-mesh/grapevine/mesh"
@@ -35,9 +36,14 @@ type Config struct {
 	MeshCluster   string
 	MeshKeyFile   string
 	MeshTLS       mesh.TLSFiles
-	MeshInsecure  bool // bind anything without keys
+	MeshInsecure  bool   // bind anything without keys
+	EchoListen    string // host:port, UDP and TCP
 	StaleAfter    time.Duration
 	ForgetAfter   time.Duration
+
+	// StartGrace is how long after the node's boot its bad verdicts are
+	// excused.
+	StartGrace time.Duration
 
 	// Collectors are the checks that were switched on or off by hand.
 	Collectors map[string]bool
@@ -81,7 +87,7 @@ func (c *Config) checkAddresses() error {
 		return err
 	}
 	for _, a := range []struct{ flag, address string }{
-		{"--mesh.bind", c.MeshBind}, {"--mesh.exchange", c.MeshExchange}, {"--web.listen-address", c.WebListen},
+		{"--mesh.bind", c.MeshBind}, {"--mesh.exchange", c.MeshExchange}, {"--web.listen-address", c.WebListen}, {"--echo.listen-address", c.EchoListen},
 	} {
 		host, _, err := net.SplitHostPort(a.address)
 		if err != nil {
@@ -97,6 +103,20 @@ func (c *Config) checkAddresses() error {
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// startedUntil is until when the node counts as just started; zero when the
+// kernel does not tell when it was booted.
+func (c *Config) startedUntil() time.Time {
+	proc, err := procfs.NewFS(c.Paths.Proc)
+	if err != nil {
+		return time.Time{}
+	}
+	stat, err := proc.Stat()
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(int64(stat.BootTime), 0).Add(c.StartGrace)
 }
 
 // mesh reads the keys and returns the configuration of the mesh, but for the

@@ -46,7 +46,7 @@ func (a *Agent) publishOnce() error {
 	}
 	schema, values := health.FromFamilies(a.cfg.Version, "node", families)
 	snapshot := health.Snapshot{Node: a.cfg.Node, Schema: schema, Values: values, Results: a.schedule.Results()}
-	return errors.Join(err, a.mesh.Publish(snapshot))
+	return errors.Join(err, a.mesh.Publish(snapshot), a.announce())
 }
 
 // lastWord keeps a trouble that lasts from filling the log.

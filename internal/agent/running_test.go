@@ -49,7 +49,7 @@ func testConfig(t *testing.T, name string) (Config, *logBuffer) {
 	logs := &logBuffer{}
 	return Config{
 		Node: name, Version: "1.2.3", Paths: collectors.DefaultPaths(), StoragePath: t.TempDir(), ConfigFile: writeConfig(t, "grapevine.yml", diskConfig(t.TempDir())),
-		WebListen: "127.0.0.1:0", MeshBind: "127.0.0.1:0", MeshExchange: "127.0.0.1:0", MeshCluster: "test",
+		WebListen: "127.0.0.1:0", MeshBind: "127.0.0.1:0", MeshExchange: "127.0.0.1:0", EchoListen: "127.0.0.1:0", MeshCluster: "test",
 		StaleAfter: 2 * time.Minute, ForgetAfter: time.Hour,
 		Collectors: map[string]bool{"apiserver": false, "etcd": false},
 		Logger:     log.NewLogfmtLogger(log.NewSyncWriter(logs)),

@@ -75,6 +75,12 @@ func (r *Responder) listen(host, port string) error {
 	return nil
 }
 
+// Close ends what Listen has opened, when there will be no Run.
+func (r *Responder) Close() {
+	_ = r.udp.Close() // nothing was sent
+	_ = r.tcp.Close()
+}
+
 // Addr is what Listen has opened.
 func (r *Responder) Addr() netip.AddrPort {
 	return r.udp.LocalAddr().(*net.UDPAddr).AddrPort()

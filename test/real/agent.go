@@ -79,6 +79,7 @@ func startAgent(ctx context.Context, o AgentOptions) (*Agent, error) {
 		"--web.listen-address=" + loopbackAddr(ports[0]),
 		"--mesh.bind=" + a.Gossip,
 		"--mesh.exchange=" + a.Exchange,
+		"--echo.listen-address=127.0.0.1:0",
 	}
 	for _, address := range o.Join {
 		args = append(args, "--mesh.join="+address)
