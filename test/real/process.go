@@ -28,6 +28,7 @@ type Command struct {
 	Args []string
 	Env  []string  // nil: the environment of this program
 	Log  io.Writer // gets stdout and stderr line by line; nil: only kept for Process.Log
+	In   *Host     // where it runs; nil: on this machine like any other program
 }
 
 // Process is a child process that can be started again with the same command.
@@ -35,6 +36,7 @@ type Command struct {
 // Its methods may be called from several goroutines.
 type Process struct {
 	command Command
+	attr    *syscall.SysProcAttr
 	output  *tail
 
 	mu   sync.Mutex // guards all below
@@ -45,7 +47,13 @@ type Process struct {
 
 // NewProcess returns a process that does not run yet.
 func NewProcess(c Command) *Process {
-	return &Process{command: c, output: newTail(c.Name, c.Log)}
+	// A group of its own: Ctrl-C at the terminal is meant for this program,
+	// which ends its children in order.
+	attr := &syscall.SysProcAttr{Setpgid: true}
+	if c.In == nil { // a host's processes die with the host; the signal would not find its way into it
+		dieWithParent(attr)
+	}
+	return &Process{command: c, attr: attr, output: newTail(c.Name, c.Log)}
 }
 
 // Start runs the command. What an earlier run left in Log is dropped.
@@ -60,10 +68,7 @@ func (p *Process) Start() error {
 	cmd.Env = p.command.Env
 	cmd.Stdout, cmd.Stderr = p.output, p.output
 	cmd.WaitDelay = time.Second
-	// A group of its own: Ctrl-C at the terminal is meant for this program,
-	// which ends its children in order.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	dieWithParent(cmd.SysProcAttr)
+	cmd.SysProcAttr = p.attr
 
 	started, done := make(chan error), make(chan struct{})
 	go func() {
@@ -71,7 +76,12 @@ func (p *Process) Start() error {
 		// started the child ends, not the process. This thread is held until
 		// the child has ended, so it cannot go first.
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
+		if p.command.In == nil {
+			defer runtime.UnlockOSThread()
+		} else if err := p.command.In.enter(); err != nil { // after that, the thread is good for nothing else
+			started <- err
+			return
+		}
 		if err := cmd.Start(); err != nil {
 			started <- err
 			return

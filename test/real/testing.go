@@ -2,6 +2,7 @@ package real
 
 import (
 	"os"
+	"os/exec"
 	"testing"
 )
 
@@ -108,4 +109,75 @@ func showLog(tb testing.TB, p *Process) {
 			tb.Logf("the end of what %s wrote:\n%s", p.command.Name, log[max(0, len(log)-8<<10):])
 		}
 	})
+}
+
+// NeedHost starts a host that ends with the test, after what the test starts
+// in it later.
+func NeedHost(tb testing.TB, o HostOptions) *Host {
+	tb.Helper()
+	h, err := StartHost(tb.Context(), o)
+	if err != nil {
+		if os.Getenv("CI") == "true" || os.Geteuid() == 0 {
+			tb.Fatal(err)
+		}
+		tb.Skip(err)
+	}
+	stopAtEnd(tb, h)
+	return h
+}
+
+// NeedContainerd starts a containerd that ends with the test. Binary and Host
+// may be empty.
+func NeedContainerd(tb testing.TB, o ContainerdOptions) *Containerd {
+	tb.Helper()
+	need(tb, "runc", "ctr")
+	if o.Binary == "" {
+		o.Binary = need(tb, "containerd")
+	}
+	if o.Host == nil {
+		o.Host = NeedHost(tb, HostOptions{})
+	}
+	c, err := StartContainerd(tb.Context(), o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	showLog(tb, c.Process)
+	return c
+}
+
+// NeedDockerd starts a Docker daemon that ends with the test. Binary and Host
+// may be empty.
+func NeedDockerd(tb testing.TB, o DockerdOptions) *Dockerd {
+	tb.Helper()
+	need(tb, "runc", "docker")
+	if o.Binary == "" {
+		o.Binary = need(tb, "dockerd")
+	}
+	if o.Host == nil {
+		o.Host = NeedHost(tb, HostOptions{})
+	}
+	d, err := StartDockerd(tb.Context(), o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	showLog(tb, d.Process)
+	return d
+}
+
+// need finds programs that a package of the distribution brings, and returns
+// the path of the last. A missing one skips the test, or fails it when
+// CI=true.
+func need(tb testing.TB, names ...string) (path string) {
+	tb.Helper()
+	for _, name := range names {
+		var err error
+		if path, err = exec.LookPath(name); err != nil {
+			missing := "install the package that brings it: containerd, runc, containernetworking-plugins, docker.io: "
+			if os.Getenv("CI") == "true" {
+				tb.Fatal(missing, err)
+			}
+			tb.Skip(missing, err)
+		}
+	}
+	return path
 }
