@@ -17,17 +17,22 @@ import (
 	"strconv"
 )
 
-// APIServerOptions says what API server StartAPIServer makes. All but
-// Anonymous, ExtraArgs and Log are required.
+// serviceCIDR is the range of cluster addresses; the first of them is the API
+// server's own.
+const serviceCIDR = "10.0.0.0/24"
+
+// APIServerOptions says what API server StartAPIServer makes. Binary, Dir and
+// EtcdURL are required.
 type APIServerOptions struct {
 	Binary, Dir string
 	EtcdURL     string // several servers may share one etcd
+	Address     string // to listen on; empty: 127.0.0.1
 	Anonymous   bool   // whether requests without credentials are let in
 	ExtraArgs   []string
 	Log         io.Writer
 }
 
-// APIServer is a kube-apiserver on loopback, with RBAC and no nodes.
+// APIServer is a kube-apiserver with RBAC, and by itself no nodes.
 type APIServer struct {
 	*Process
 	URL             string
@@ -64,7 +69,10 @@ func startAPIServer(ctx context.Context, o APIServerOptions) (*APIServer, error)
 	if err != nil {
 		return nil, err
 	}
-	s := &APIServer{URL: loopbackURL("https", port), CAFile: pki.CAFile(), Token: rand.Text(), dir: o.Dir, pki: pki}
+	if o.Address == "" {
+		o.Address = "127.0.0.1"
+	}
+	s := &APIServer{URL: "https://" + net.JoinHostPort(o.Address, strconv.Itoa(port)), CAFile: pki.CAFile(), Token: rand.Text(), dir: o.Dir, pki: pki}
 	if err := s.writeKubeconfigs(); err != nil {
 		return nil, err
 	}
@@ -92,30 +100,39 @@ func (s *APIServer) Start(ctx context.Context) error {
 }
 
 func (s *APIServer) awaitReady(ctx context.Context) error {
+	client, err := s.client()
+	if err != nil {
+		return err
+	}
+	return awaitReady(ctx, s.Process, answers200(client, s.URL+"/readyz"))
+}
+
+// client asks as an administrator. It keeps no connection.
+func (s *APIServer) client() (*http.Client, error) {
 	ca, err := os.ReadFile(s.CAFile)
 	if err != nil {
-		return fmt.Errorf("reading the CA: %w", err)
+		return nil, fmt.Errorf("reading the CA: %w", err)
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
-	client := &http.Client{Transport: withToken{s.Token, &http.Transport{
+	return &http.Client{Transport: withToken{s.Token, &http.Transport{
 		DisableKeepAlives: true,
 		TLSClientConfig:   &tls.Config{RootCAs: roots},
-	}}}
-	return awaitReady(ctx, s.Process, answers200(client, s.URL+"/readyz"))
+	}}}, nil
 }
 
 func (s *APIServer) args(port int, o APIServerOptions) ([]string, error) {
 	serving := loopback()
 	serving.Server = true
 	// The first address of the service range, and the names pods know it by.
-	serving.IPs = append(serving.IPs, net.IPv4(10, 0, 0, 1))
+	address := net.ParseIP(o.Address)
+	serving.IPs = append(serving.IPs, net.IPv4(10, 0, 0, 1), address)
 	serving.DNS = append(serving.DNS, "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 	cert, err := s.pki.Issue("apiserver-serving", serving)
 	if err != nil {
 		return nil, err
 	}
-	tokens, saKey := filepath.Join(o.Dir, "tokens.csv"), filepath.Join(o.Dir, "service-accounts.key")
+	tokens, saKey := filepath.Join(o.Dir, "tokens.csv"), s.serviceAccountKey()
 	line := s.Token + `,token-admin,token-admin,"system:masters"` + "\n"
 	if err := os.WriteFile(tokens, []byte(line), 0o600); err != nil {
 		return nil, fmt.Errorf("writing the token: %w", err)
@@ -127,13 +144,17 @@ func (s *APIServer) args(port int, o APIServerOptions) ([]string, error) {
 	if err := writeKey(saKey, key); err != nil {
 		return nil, err
 	}
-	return append([]string{
-		"--bind-address=127.0.0.1",
-		"--secure-port=" + strconv.Itoa(port),
-		"--advertise-address=127.0.0.1",
+	reconciler := "lease"
+	if address.IsLoopback() {
 		// A loopback address may not stand in the kubernetes service's
 		// endpoints, and the default reconciler would refuse to start.
-		"--endpoint-reconciler-type=none",
+		reconciler = "none"
+	}
+	return append([]string{
+		"--bind-address=" + o.Address,
+		"--secure-port=" + strconv.Itoa(port),
+		"--advertise-address=" + o.Address,
+		"--endpoint-reconciler-type=" + reconciler,
 		"--etcd-servers=" + o.EtcdURL,
 		"--tls-cert-file=" + cert.CertFile,
 		"--tls-private-key-file=" + cert.KeyFile,
@@ -144,8 +165,14 @@ func (s *APIServer) args(port int, o APIServerOptions) ([]string, error) {
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=" + saKey,
 		"--service-account-signing-key-file=" + saKey,
-		"--service-cluster-ip-range=10.0.0.0/24",
+		"--service-cluster-ip-range=" + serviceCIDR,
 	}, o.ExtraArgs...), nil
+}
+
+// serviceAccountKey is the file of the key that service accounts' tokens are
+// signed with.
+func (s *APIServer) serviceAccountKey() string {
+	return filepath.Join(s.dir, "service-accounts.key")
 }
 
 // withToken adds a bearer token to every request.

@@ -61,11 +61,17 @@ func NewPKI(dir, name string) (*PKI, error) {
 		return nil, fmt.Errorf("reading %s back: %w", name, err)
 	}
 	p := &PKI{dir: dir, cert: cert, key: key}
+	if err := writeKey(p.KeyFile(), key); err != nil {
+		return nil, err
+	}
 	return p, writePEM(p.CAFile(), "CERTIFICATE", der)
 }
 
 // CAFile is the authority's certificate.
 func (p *PKI) CAFile() string { return filepath.Join(p.dir, "ca.crt") }
+
+// KeyFile is the authority's key, for servers that sign with it.
+func (p *PKI) KeyFile() string { return filepath.Join(p.dir, "ca.key") }
 
 // Issue makes a key and a certificate whose common name is name, and writes
 // them to name.crt and name.key. Issuing a name again replaces its files.
