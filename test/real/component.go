@@ -98,20 +98,43 @@ func (m *Component) Start(ctx context.Context) error {
 	return awaitReady(ctx, m.Process, answers200(client, m.URL+"/healthz"))
 }
 
-// Lease is what a Component leads by.
+// Lease is what a Component leads by, and what a node lives by.
 type Lease struct {
-	Holder      string    `json:"holderIdentity"` // HOSTNAME_ and a random part; empty when nobody holds it
+	Holder      string    `json:"holderIdentity"` // HOSTNAME_ and a random part, or the node; empty: nobody
 	Renewed     time.Time `json:"renewTime"`
 	Transitions int       `json:"leaseTransitions"`
 }
 
-// Lease reads a lease of kube-system by its name: "kube-scheduler".
-func (s *APIServer) Lease(ctx context.Context, name string) (Lease, error) {
+// Lease reads a lease by its namespace and name: kube-system and
+// kube-scheduler, or kube-node-lease and the name of a node.
+func (s *APIServer) Lease(ctx context.Context, namespace, name string) (Lease, error) {
 	var object struct {
 		Spec Lease `json:"spec"`
 	}
-	err := s.Get(ctx, "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/"+name, &object)
+	err := s.Get(ctx, "/apis/coordination.k8s.io/v1/namespaces/"+namespace+"/leases/"+name, &object)
 	return object.Spec, err
+}
+
+// nodeReady asks once whether a node is Ready and holds its lease, which it
+// makes a moment later.
+func (s *APIServer) nodeReady(name string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		var node struct {
+			Status struct {
+				Conditions []struct{ Type, Status, Message string }
+			}
+		}
+		if err := s.Get(ctx, "/api/v1/nodes/"+name, &node); err != nil {
+			return err
+		}
+		for _, c := range node.Status.Conditions {
+			if c.Type == "Ready" && c.Status != "True" {
+				return fmt.Errorf("node %s is not Ready: %s", name, c.Message)
+			}
+		}
+		_, err := s.Lease(ctx, "kube-node-lease", name)
+		return err
+	}
 }
 
 // Get reads the object at path, as an administrator.

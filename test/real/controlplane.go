@@ -98,7 +98,7 @@ func (c *ControlPlane) startAll(ctx context.Context, kind componentKind, all *[]
 		return nil
 	}
 	return awaitReady(ctx, (*all)[0].Process, func(ctx context.Context) error {
-		lease, err := c.APIServer.Lease(ctx, kind.program)
+		lease, err := c.APIServer.Lease(ctx, "kube-system", kind.program)
 		if err == nil && lease.Holder == "" {
 			err = errors.New("nobody holds its lease")
 		}

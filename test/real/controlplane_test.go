@@ -9,7 +9,7 @@ import (
 func TestControlPlane(t *testing.T) {
 	t.Parallel()
 	c := NeedControlPlane(t, ControlPlaneOptions{Schedulers: 2})
-	lease, err := c.APIServer.Lease(t.Context(), "kube-scheduler")
+	lease, err := c.APIServer.Lease(t.Context(), "kube-system", "kube-scheduler")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,7 +21,7 @@ func TestControlPlane(t *testing.T) {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
-		lease, err := c.APIServer.Lease(t.Context(), "kube-scheduler")
+		lease, err := c.APIServer.Lease(t.Context(), "kube-system", "kube-scheduler")
 		if err == nil && strings.HasPrefix(lease.Holder, second.Hostname+"_") && lease.Transitions == 1 {
 			break
 		}

@@ -101,6 +101,23 @@ func NeedControlPlane(tb testing.TB, o ControlPlaneOptions) *ControlPlane {
 	return c
 }
 
+// NeedHollowNodes starts kubemark nodes that end with the test. Binary and Dir
+// may be empty.
+func NeedHollowNodes(tb testing.TB, o HollowNodesOptions) []*HollowNode {
+	tb.Helper()
+	needRoot(tb, "a kubemark node needs an /etc/hosts of its own")
+	fill(tb, "kubemark", &o.Binary, &o.Dir)
+	nodes, err := StartHollowNodes(tb.Context(), o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, n := range nodes {
+		showLog(tb, n.Process)
+		stopAtEnd(tb, n)
+	}
+	return nodes
+}
+
 // NeedPrometheus starts a Prometheus that ends with the test. Binary and Dir
 // may be empty.
 func NeedPrometheus(tb testing.TB, o PrometheusOptions) *Prometheus {
