@@ -40,7 +40,7 @@ build: ## Build bin/grapevine, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/grapevine ./cmd/grapevine
 
 .PHONY: test
-test: build $(servers) cc ## Run all tests with the race detector (PKG=./mesh/... TESTFLAGS='-run X')
+test: build $(servers) cc packages ## Run all tests with the race detector (PKG=./mesh/... TESTFLAGS='-run X')
 	$(GO) test -race -timeout 20m $(TESTFLAGS) $(PKG)
 
 .PHONY: demo
@@ -120,6 +120,27 @@ cc:
 	  apt-get update -q && apt-get install -qy --no-install-recommends gcc libc6-dev; \
 	else \
 	  echo "the race detector needs a C compiler: apt-get install gcc libc6-dev"; exit 1; \
+	fi
+
+# Debian's, of which tests start the programs on hosts of their own. A policy
+# that forbids it keeps the daemons from being started by their installation.
+packages      := containerd runc containernetworking-plugins docker.io iptables nftables iproute2 conntrack fuse3
+package_files := containerd runc /usr/lib/cni/bridge dockerd iptables nft ip conntrack fusermount3
+.PHONY: packages
+packages: ## Install the container runtimes and network programs that tests of whole nodes need
+	@for file in $(package_files); do command -v "$$file" >/dev/null || missing=1; done; \
+	if [ -z "$${missing:-}" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  if [ ! -e /usr/sbin/policy-rc.d ]; then \
+	    printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; \
+	    trap 'rm /usr/sbin/policy-rc.d' EXIT; \
+	  fi; \
+	  apt-get -o DPkg::Lock::Timeout=300 update -q && \
+	  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -qy --no-install-recommends $(packages); \
+	elif [ "$${CI:-}" = true ]; then \
+	  echo "tests of whole nodes need these packages: $(packages)"; exit 1; \
+	else \
+	  echo "tests of whole nodes are skipped: they need root, and these packages: $(packages)"; \
 	fi
 
 .PHONY: clean

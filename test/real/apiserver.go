@@ -133,6 +133,11 @@ func (s *APIServer) args(port int, o APIServerOptions) ([]string, error) {
 		return nil, err
 	}
 	tokens, saKey := filepath.Join(o.Dir, "tokens.csv"), s.serviceAccountKey()
+	// The API server is a client of kubelets, for logs and exec.
+	client, err := s.pki.Issue("apiserver-kubelet-client", CertOptions{Client: true, Org: []string{"system:masters"}})
+	if err != nil {
+		return nil, err
+	}
 	line := s.Token + `,token-admin,token-admin,"system:masters"` + "\n"
 	if err := os.WriteFile(tokens, []byte(line), 0o600); err != nil {
 		return nil, fmt.Errorf("writing the token: %w", err)
@@ -159,6 +164,9 @@ func (s *APIServer) args(port int, o APIServerOptions) ([]string, error) {
 		"--tls-cert-file=" + cert.CertFile,
 		"--tls-private-key-file=" + cert.KeyFile,
 		"--client-ca-file=" + s.CAFile,
+		"--kubelet-certificate-authority=" + s.CAFile,
+		"--kubelet-client-certificate=" + client.CertFile,
+		"--kubelet-client-key=" + client.KeyFile,
 		"--token-auth-file=" + tokens,
 		"--anonymous-auth=" + strconv.FormatBool(o.Anonymous),
 		"--authorization-mode=Node,RBAC",

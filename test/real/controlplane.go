@@ -164,26 +164,27 @@ func (c *ControlPlane) Processes() []*Process {
 
 // Stop ends all but etcd at once, and then etcd.
 func (c *ControlPlane) Stop() error {
-	var all []interface{ Stop() error }
-	for _, m := range append(c.Schedulers[:len(c.Schedulers):len(c.Schedulers)], c.ControllerManagers...) {
-		all = append(all, m)
-	}
+	components := append(c.Schedulers[:len(c.Schedulers):len(c.Schedulers)], c.ControllerManagers...)
+	var wg sync.WaitGroup
+	var err error
 	if c.APIServer != nil {
-		all = append(all, c.APIServer)
+		wg.Go(func() { err = c.APIServer.Stop() })
 	}
-	err := stopAll(all)
+	errs := each(components, func(i int) error { return components[i].Stop() })
+	wg.Wait()
+	err = errors.Join(err, errs)
 	if c.Etcd != nil {
 		err = errors.Join(err, c.Etcd.Stop())
 	}
 	return err
 }
 
-// stopAll stops all at once, and waits.
-func stopAll(all []interface{ Stop() error }) error {
+// each calls f for the index of each of all at once, and waits.
+func each[T any](all []T, f func(i int) error) error {
 	errs := make([]error, len(all))
 	var wg sync.WaitGroup
-	for i, one := range all {
-		wg.Go(func() { errs[i] = one.Stop() })
+	for i := range all {
+		wg.Go(func() { errs[i] = f(i) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)

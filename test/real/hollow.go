@@ -54,11 +54,7 @@ func StartHollowNodes(ctx context.Context, o HollowNodesOptions) ([]*HollowNode,
 }
 
 func stopHollowNodes(all []*HollowNode) error {
-	stop := make([]interface{ Stop() error }, len(all))
-	for i, n := range all {
-		stop[i] = n
-	}
-	return stopAll(stop)
+	return each(all, func(i int) error { return all[i].Stop() })
 }
 
 // hollowScript runs as what becomes kubemark. It writes to /tmp what it leaves

@@ -1,6 +1,6 @@
-// Package real runs real servers on loopback, for component tests and for the
-// demo: etcd, the Kubernetes API server, Prometheus, and agents of our own. It
-// stands outside the line of data: nothing of the product imports it, and it
+// Package real runs real servers, for component tests and for the demo: etcd,
+// Kubernetes, container runtimes, Prometheus, and agents of our own. It stands
+// outside the line of data: nothing of the product imports it, and it
 // imports nothing of the product.
 package real
 
