@@ -84,7 +84,7 @@ func (t *apiTarget) judgeChecks(r *Report, a *assessment, answer *apiAnswer) (an
 	if deniedRead(a, answer) {
 		return answer.object().Kind != "" || answer.code == http.StatusUnauthorized, false
 	}
-	checks := answer.checks()
+	checks := healthChecks(string(answer.body))
 	var failed []string
 	seen := make(map[string]bool, len(checks))
 	for _, check := range checks {

@@ -49,16 +49,16 @@ func (t *apiTarget) request(ctx context.Context, operation string) (a apiAnswer)
 	return a
 }
 
-// apiCheck is one line of a verbose /livez or /readyz.
-type apiCheck struct {
+// healthCheck is one line of a verbose /livez or /readyz.
+type healthCheck struct {
 	name   string
 	passed bool
 }
 
-// checks parses the lines "[+]etcd ok" and "[-]etcd failed: reason withheld".
-func (a *apiAnswer) checks() []apiCheck {
-	var checks []apiCheck
-	for line := range strings.Lines(string(a.body)) {
+// healthChecks parses what components of Kubernetes answer to verbose: lines "[+]etcd ok" and "[-]etcd failed: reason withheld".
+func healthChecks(body string) []healthCheck {
+	var checks []healthCheck
+	for line := range strings.Lines(body) {
 		rest, passed := strings.CutPrefix(line, "[+]")
 		if !passed {
 			var failed bool
@@ -70,7 +70,7 @@ func (a *apiAnswer) checks() []apiCheck {
 		if name == "" || len(checks) == maxAPIChecks {
 			continue
 		}
-		checks = append(checks, apiCheck{clip(name, maxAPICheckName), passed})
+		checks = append(checks, healthCheck{clip(name, maxAPICheckName), passed})
 	}
 	return checks
 }

@@ -20,6 +20,7 @@ func All() []Spec {
 		apiserverSpec(),
 		diskSpec(),
 		etcdSpec(),
+		kubeletSpec(),
 	}
 }
 

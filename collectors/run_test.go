@@ -26,6 +26,8 @@ type seen struct {
 	samples []Sample
 	results map[string]health.Result // by subject
 	took    time.Duration
+
+	maintenance []Maintenance
 }
 
 // newCheck builds the collector and closes it with the test.
@@ -78,7 +80,7 @@ func run(t *testing.T, c Collector, timeout time.Duration) seen {
 		t.Errorf("Collect used up its time: %v of %v", s.took, timeout)
 	}
 	samples, results := r.Take()
-	s.samples = samples
+	s.samples, s.maintenance = samples, r.Maintained()
 	for _, result := range results {
 		if _, twice := s.results[result.Subject]; twice {
 			t.Errorf("two verdicts on %q", result.Subject)

@@ -26,6 +26,9 @@ func seconds(v float64) string { return strconv.FormatFloat(v, 'g', 3, 64) + " s
 // percent words a ratio: "82 %".
 func percent(v float64) string { return strconv.FormatFloat(100*v, 'f', 0, 64) + " %" }
 
+// day words a moment: "2026-11-21 07:00 UTC".
+func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
 // size words a number of bytes: "1.9 GiB".
 func size(v float64) string {
 	for _, unit := range []string{"bytes", "KiB", "MiB", "GiB"} {
