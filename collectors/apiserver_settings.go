@@ -3,7 +3,6 @@ package collectors
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -64,8 +63,8 @@ func (s *apiserverSettings) Validate() error {
 		return err
 	}
 	if s.ServiceAddress != "" {
-		if host, port, err := net.SplitHostPort(s.ServiceAddress); err != nil || host == "" || port == "" {
-			return fmt.Errorf("service_address: %q is not host:port", clip(s.ServiceAddress, 100))
+		if err := validateHostPort(s.ServiceAddress); err != nil {
+			return fmt.Errorf("service_address: %w", err)
 		}
 	}
 	for key, path := range map[string]string{"get_path": s.GetPath, "list_path": s.ListPath} {

@@ -21,6 +21,8 @@ func All() []Spec {
 		diskSpec(),
 		etcdSpec(),
 		kubeletSpec(),
+		podsSpec(),
+		serviceSpec(),
 	}
 }
 

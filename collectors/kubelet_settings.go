@@ -21,8 +21,8 @@ type kubeletSettings struct {
 	// HealthURL is where the kubelet answers /healthz. Empty means what its
 	// own configuration says, or http://127.0.0.1:10248.
 	HealthURL string `yaml:"health_url"`
-	// ServingAddress is host:port of the kubelet's own API, whose certificate
-	// is looked at. Empty: 127.0.0.1:10250.
+	// ServingAddress is host:port of the kubelet's own API, which shows
+	// its certificate, and the state of its sync loop to those it lets in.
 	ServingAddress string `yaml:"serving_address"`
 	// Kubeconfig is the file with credentials for the API server, found as in
 	// the check apiserver when empty.
@@ -68,8 +68,8 @@ func (s *kubeletSettings) Validate() error {
 	if u, err := url.Parse(s.HealthURL); err != nil || s.HealthURL != "" && (u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
 		return fmt.Errorf("health_url: %q is not a URL such as http://127.0.0.1:10248", clip(s.HealthURL, 100))
 	}
-	if host, port, err := net.SplitHostPort(s.ServingAddress); s.ServingAddress != "" && (err != nil || host == "" || port == "") {
-		return fmt.Errorf("serving_address: %q is not host:port", clip(s.ServingAddress, 100))
+	if err := validateHostPort(s.ServingAddress); err != nil {
+		return fmt.Errorf("serving_address: %w", err)
 	}
 	if s.NodeInterval < time.Second || s.NodeInterval > time.Hour {
 		return fmt.Errorf("node_interval: %v is not between 1s and 1h", s.NodeInterval)
