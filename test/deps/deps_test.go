@@ -34,6 +34,7 @@ var may = map[string][]string{
 	"cmd/grapevine":       {"*"},
 	"docs/gen":            {"*"},
 	"test/deps":           {},
+	"test/netsim":         {},
 	"test/real":           {},
 	"test/demo":           {"test/real"},
 	"test/e2e":            {"test/real"},
