@@ -20,7 +20,9 @@ func All() []Spec {
 		apiserverSpec(),
 		diskSpec(),
 		etcdSpec(),
+		hostNetworkSpec(),
 		kubeletSpec(),
+		overlaySpec(),
 		podsSpec(),
 		serviceSpec(),
 	}

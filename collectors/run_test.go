@@ -19,7 +19,12 @@ import (
 	"github.com/grapevine-mesh/grapevine/health"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(elsewhereVariable) != "" {
+		os.Exit(runElsewhere(os.Stdin, os.Stdout))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // seen is what one run of a check reported.
 type seen struct {
