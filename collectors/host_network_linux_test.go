@@ -2,6 +2,9 @@ package collectors
 
 import (
 	"net"
+	"os"
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -127,4 +130,34 @@ func TestHostNetworkDirection(t *testing.T) {
 	direct := netsim.UDPTo(echoPort)
 	h.Link(1, 2, netsim.Link{Drop: func(frame []byte) bool { return direct(frame) }})
 	c.run(t).expect(t, "n2", health.Critical, "HTTP is answered, but none of 10 UDP requests arrives at n2, which answers over the overlay")
+}
+
+// The kernel's own table, once a rule has it track connections.
+func TestConntrackOfTheKernel(t *testing.T) {
+	t.Parallel()
+	h := netsim.NeedHosts(t, netsim.HostsOptions{Count: 2})
+	if _, err := exec.LookPath("nft"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip("tracking connections needs nft: apt-get install nftables")
+	}
+	responder(t, h.Host(2), "n2")
+	c := startOn(t, "host-network", "{thresholds: {conntrack: {warning: 0.000001, critical: 1}}}", h, 1, 2)
+	c.run(t).expect(t, conntrackSubject, health.OK)
+	rules := h.Host(1).Command("nft", "-f", "-")
+	rules.Stdin = strings.NewReader("table inet track { chain in { type filter hook input priority 0; ct state established accept; }; }\n")
+	out, err := rules.CombinedOutput()
+	if err != nil {
+		t.Fatalf("nft: %v: %s", err, out)
+	}
+	c.run(t) // its own probes are tracked
+	s := c.run(t)
+	s.expect(t, conntrackSubject, health.Warning, "the connection tracking table of n1 is 0 % full, with ")
+	if entries, limit := s.value(t, &conntrackEntries), s.value(t, &conntrackLimit); entries < 1 || limit <= entries {
+		t.Errorf("%v of %v connections", entries, limit)
+	}
+	if !s.has(&conntrackDrops) {
+		t.Error("the kernel's counters are not exported")
+	}
 }
