@@ -60,9 +60,16 @@ func (c *serviceCheck) lookAPI(ctx context.Context, r *Report) {
 		return
 	}
 	a := &assessment{about: "the API's Service at " + address}
-	conn, err := c.connect(ctx, r, a, address)
+	// What is left of the time is for asking whom to blame.
+	half := ctx
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		half, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+	}
+	conn, err := c.connect(half, r, a, address)
 	if err == nil {
-		err = c.handshake(ctx, conn)
+		err = c.handshake(half, conn)
 		_ = conn.Close()
 		r.Sample(&serviceUp, boolean(err == nil), address)
 	}
