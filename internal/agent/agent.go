@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/grapevine-mesh/grapevine/collectors"
+	"github.com/grapevine-mesh/grapevine/internal/config"
 	"github.com/grapevine-mesh/grapevine/internal/echo"
 	"github.com/grapevine-mesh/grapevine/internal/exposition"
 	"github.com/grapevine-mesh/grapevine/internal/schedule"
@@ -44,10 +45,11 @@ type Agent struct {
 	listener net.Listener // of the web interface; nil before Listen
 	listened time.Time
 
-	off     []absent       // checks that New found nothing for, to be logged by Run
 	hangups chan os.Signal // SIGHUPs, caught as soon as the agent is ready
 
-	reloading sync.Mutex // one reload at a time
+	reloading sync.Mutex     // one reload at a time; guards what follows
+	settings  *config.Config // in force
+	off       []absent       // checks whose subject is not on this node
 }
 
 // New checks everything that was given and reads every file. It opens no port
@@ -65,7 +67,7 @@ func New(cfg Config) (_ *Agent, err error) {
 		return nil, err
 	}
 	a := &Agent{cfg: cfg, key: meshConfig.GossipKey, registry: newRegistry(), hangups: make(chan os.Signal, 1)}
-	found, err := a.buildChecks()
+	found, err := a.readChecks()
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +102,6 @@ func New(cfg Config) (_ *Agent, err error) {
 		version.NewCollector("grapevine"), a.facts, a.schedule,
 	)
 	a.install(found)
-	a.off = found.off
 	return a, nil
 }
 
@@ -148,7 +149,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	level.Info(a.cfg.Logger).Log("msg", "listening", "node", a.cfg.Node, "version", a.cfg.Version,
 		"web", a.listener.Addr(), "gossip", a.mesh.GossipAddr(), "exchange", a.mesh.ExchangeAddr(), "echo", a.echo.Addr())
 	a.cfg.warn()
-	a.logOff(a.off)
+	a.logOff()
 	// From READY on systemd may send SIGHUP, which must not end the process.
 	signal.Notify(a.hangups, syscall.SIGHUP)
 	defer signal.Stop(a.hangups)
@@ -167,6 +168,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	})
 	group.Go(func() error { a.publish(ctx); return nil })
 	group.Go(func() error { a.followSignals(ctx); return nil })
+	group.Go(func() error { a.rediscover(ctx); return nil })
 	notify(systemdReady)
 
 	ended := make(chan error, 1)
@@ -223,7 +225,7 @@ func (a *Agent) Reload() error {
 	defer a.reloading.Unlock()
 	notify(systemdReloading())
 	defer notify(systemdReady)
-	found, err := a.buildChecks()
+	found, err := a.readChecks()
 	if err != nil {
 		a.reloads.done(err)
 		level.Error(a.cfg.Logger).Log("msg", "reload refused, the old configuration stays in force", "err", err)
@@ -231,20 +233,22 @@ func (a *Agent) Reload() error {
 	}
 	a.facts.Refresh()
 	a.install(found)
-	a.logOff(found.off)
+	a.logOff()
 	level.Info(a.cfg.Logger).Log("msg", "configuration reloaded", "file", a.cfg.ConfigFile, "checks", len(found.checks))
 	return nil
 }
 
-// install makes what was built the checks that are run.
+// install makes what was built the checks that are run. It needs a.reloading,
+// but in New.
 func (a *Agent) install(b built) {
 	a.schedule.Replace(b.checks)
 	a.registry.keep(b.names())
+	a.settings, a.off = b.settings, b.off
 	a.reloads.done(nil)
 }
 
-func (a *Agent) logOff(checks []absent) {
-	for _, off := range checks {
+func (a *Agent) logOff() {
+	for _, off := range a.off {
 		level.Info(a.cfg.Logger).Log("msg", "check is off", "check", off.name, "reason", off.reason)
 	}
 }

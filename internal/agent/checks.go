@@ -17,19 +17,26 @@ import (
 
 // built is what the configuration file and this node come to.
 type built struct {
-	checks []schedule.Check
-	off    []absent // and not asked for by name
+	settings *config.Config
+	checks   []schedule.Check
+	off      []absent // and not asked for by name
 }
 
-// buildChecks reads the configuration file and builds every check that is on.
+// readChecks reads the configuration file and builds every check that is on.
 // It changes nothing that is in force, and logs nothing: when it fails, its
 // error is all there is to say.
-func (a *Agent) buildChecks() (b built, err error) {
-	cfg := &a.cfg
-	settings, err := config.Load(cfg.ConfigFile, collectors.All())
+func (a *Agent) readChecks() (built, error) {
+	settings, err := config.Load(a.cfg.ConfigFile, collectors.All())
 	if err != nil {
 		return built{}, err
 	}
+	return a.buildChecks(settings)
+}
+
+// buildChecks builds every check that is on, by settings.
+func (a *Agent) buildChecks(settings *config.Config) (b built, err error) {
+	cfg := &a.cfg
+	b.settings = settings
 	defer func() {
 		if err != nil {
 			b.close(cfg.Logger)
@@ -41,10 +48,7 @@ func (a *Agent) buildChecks() (b built, err error) {
 			continue
 		}
 		s := settings.Checks[spec.Name]
-		collector, err := s.New(collectors.Env{
-			Node: cfg.Node, StoragePath: cfg.StoragePath, Paths: cfg.Paths, Logger: cfg.Logger, Registry: a.registry.of(spec.Name),
-			Peers: a.peers, EchoKey: a.key,
-		})
+		collector, err := s.New(a.env(spec.Name))
 		switch {
 		case err == nil:
 		case !errors.Is(err, collectors.ErrAbsent):

@@ -15,13 +15,13 @@ func (a *Agent) peers() []collectors.Peer {
 	peers := make([]collectors.Peer, 0, len(view.Nodes))
 	for i := range view.Nodes {
 		if n := &view.Nodes[i]; n.Name != view.Self && n.Member.State != mesh.MemberLeft {
-			peers = append(peers, peer(n))
+			peers = append(peers, a.peer(n))
 		}
 	}
 	return peers
 }
 
-func peer(n *mesh.Node) collectors.Peer {
+func (a *Agent) peer(n *mesh.Node) collectors.Peer {
 	p := collectors.Peer{Name: n.Name, Overlay: n.Member.Overlay, Quiet: n.Member.Maintenance, Since: n.Member.Since}
 	if echo, err := netip.ParseAddrPort(n.Member.Echo); err == nil {
 		p.Host, p.Port = []netip.Addr{echo.Addr().Unmap()}, echo.Port()
@@ -33,6 +33,11 @@ func peer(n *mesh.Node) collectors.Peer {
 	if n.Member.State == mesh.MemberLeaving && p.Quiet == "" {
 		p.Quiet = string(collectors.ShuttingDown)
 	}
+	// Those who probe a node that is down say so for a while; then the mesh
+	// alone does, until the node is back or forgotten.
+	if !n.Up && n.Age > a.cfg.StaleAfter && p.Quiet == "" {
+		p.Quiet = "silent in the mesh, too"
+	}
 	return p
 }
 
@@ -40,6 +45,11 @@ func peer(n *mesh.Node) collectors.Peer {
 // under maintenance, when that has changed.
 func (a *Agent) announce() error {
 	said := mesh.Announcement{Echo: a.echo.Addr().String()}
+	a.reloading.Lock()
+	overlay := a.settings.Checks["overlay"]
+	a.reloading.Unlock()
+	// Without a pod network there is nothing to tell: the check is off then.
+	said.Overlay, _ = collectors.OverlayAddrs(overlay)
 	if states := a.schedule.Maintenance(); len(states) > 0 {
 		said.Maintenance = string(states[0])
 	}
