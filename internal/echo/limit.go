@@ -16,7 +16,7 @@ const (
 	// From floodPackets in a floodWindow on the responder sleeps for the rest
 	// of the window, and the kernel drops what the socket cannot hold.
 	floodWindow  = 10 * time.Millisecond
-	floodPackets = 200
+	floodPackets = 100
 )
 
 // limits bounds the requests of each source. Sources whose hashes meet share
