@@ -18,6 +18,7 @@ import (
 func All() []Spec {
 	return []Spec{
 		apiserverSpec(),
+		clockSpec(),
 		diskSpec(),
 		etcdSpec(),
 		hostNetworkSpec(),

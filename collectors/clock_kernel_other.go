@@ -1,0 +1,9 @@
+//go:build !linux
+
+package collectors
+
+import "errors"
+
+func readKernelClock() (kernelClock, error) {
+	return kernelClock{}, errors.ErrUnsupported
+}
