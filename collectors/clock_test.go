@@ -14,9 +14,9 @@ import (
 	"github.com/grapevine-mesh/grapevine/internal/echo"
 )
 
-// responder runs a real one on the loopback, whose clock is shifted, and
+// clockPeer runs a real one on the loopback, whose clock is shifted, and
 // returns the node that it makes.
-func responder(t *testing.T, name string, shift time.Duration) Peer {
+func clockPeer(t *testing.T, name string, shift time.Duration) Peer {
 	t.Helper()
 	r := echo.NewResponder(echo.Config{Node: name, Key: []byte("key"), Now: func() time.Time { return time.Now().Add(shift) }})
 	must(t, r.Listen("127.0.0.1:0"))
@@ -78,7 +78,7 @@ func TestClockAgainstPeers(t *testing.T) {
 			t.Parallel()
 			var peers []Peer
 			for i, shift := range c.shifts {
-				peers = append(peers, responder(t, "n"+string(rune('2'+i)), shift))
+				peers = append(peers, clockPeer(t, "n"+string(rune('2'+i)), shift))
 			}
 			if c.silent {
 				peers = append(peers, silent)
@@ -149,7 +149,7 @@ func TestClockOfTheKernel(t *testing.T) {
 
 func TestClockAsksOnlySettledPeers(t *testing.T) {
 	t.Parallel()
-	fresh, mute, nowhere := responder(t, "n2", time.Hour), responder(t, "n3", time.Hour), responder(t, "n4", time.Hour)
+	fresh, mute, nowhere := clockPeer(t, "n2", time.Hour), clockPeer(t, "n3", time.Hour), clockPeer(t, "n4", time.Hour)
 	fresh.Since, mute.Port, nowhere.Host = time.Now(), 0, nil
 	s := run(t, clockAmong(t, fresh, mute, nowhere), 20*time.Second)
 	if len(s.results) != 1 || s.has(&clockPeerSuccess) {

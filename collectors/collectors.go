@@ -23,6 +23,7 @@ func All() []Spec {
 		etcdSpec(),
 		hostNetworkSpec(),
 		kubeletSpec(),
+		mtuSpec(),
 		overlaySpec(),
 		podsSpec(),
 		serviceSpec(),

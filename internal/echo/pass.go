@@ -18,6 +18,7 @@ const (
 	Passed                       // it was answered
 	TooLargeHere                 // this node's own interface does not take it
 	TooLargeThere                // a router on the way answered that it is too large
+	TooLargeBack                 // it arrived, but the other node's interface takes no answer as large
 )
 
 // String words o as part of a sentence.
@@ -29,6 +30,8 @@ func (o Outcome) String() string {
 		return "too large for the interface"
 	case TooLargeThere:
 		return "refused by a router as too large"
+	case TooLargeBack:
+		return "answered by less, as the other interface does not take more"
 	}
 	return "not answered"
 }
@@ -38,9 +41,6 @@ func (o Outcome) String() string {
 // learnt. With both, the answer is as large as the request, likewise; else it
 // is as small as can be. It waits until ctx ends. A port that is refused is
 // an error that wraps ECONNREFUSED.
-//
-// Over IPv6 the kernel keeps what routers answer to itself: there a packet
-// that is too large is Silent.
 func (p Prober) Pass(ctx context.Context, addr netip.AddrPort, size int, both bool) (Outcome, error) {
 	if size < Smallest(addr.Addr()) || size > largest {
 		return Silent, fmt.Errorf("echo: a packet of %d bytes: want %d to %d", size, Smallest(addr.Addr()), largest)
@@ -65,7 +65,9 @@ func (p Prober) Pass(ctx context.Context, addr netip.AddrPort, size int, both bo
 	for {
 		r, err := s.receive(session, time.Time{})
 		switch {
-		case err == nil && r.kind == answered && (!both || r.size == len(packet)):
+		case err == nil && r.kind == answered && both && r.size < len(packet):
+			return TooLargeBack, nil
+		case err == nil && r.kind == answered:
 			return Passed, nil
 		case errors.Is(err, syscall.EMSGSIZE):
 			return TooLargeThere, nil

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/go-kit/log/level"
@@ -54,7 +55,14 @@ func (r *Responder) serveUDP() (err error) {
 		waited, to := received(control[:nc], now)
 		size, outcome := a.answer(packet[:n], from.Addr(), now, waited)
 		if outcome == outcomeAnswered {
-			if _, _, err := r.udp.WriteMsgUDPAddrPort(packet[:size], sendFrom(reply, to), from); err != nil {
+			_, _, err := r.udp.WriteMsgUDPAddrPort(packet[:size], sendFrom(reply, to), from)
+			if errors.Is(err, syscall.EMSGSIZE) && size > smallest {
+				// The way there takes more than our own interface: a small
+				// answer says so.
+				a.signer.sign(packet[:smallest])
+				_, _, err = r.udp.WriteMsgUDPAddrPort(packet[:smallest], sendFrom(reply, to), from)
+			}
+			if err != nil {
 				outcome = outcomeUnsent
 			}
 		}

@@ -2,6 +2,7 @@ package echo
 
 import (
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"strings"
 	"syscall"
@@ -39,6 +40,17 @@ func tune(network, _ string, c syscall.RawConn) error {
 		return err
 	}
 	return failed
+}
+
+// routeMTU asks the kernel which MTU it has for the route of a connected
+// socket.
+func routeMTU(c syscall.RawConn, v6 bool) (mtu int, err error) {
+	level, option := unix.IPPROTO_IP, unix.IP_MTU
+	if v6 {
+		level, option = unix.IPPROTO_IPV6, unix.IPV6_MTU
+	}
+	failed := c.Control(func(fd uintptr) { mtu, err = unix.GetsockoptInt(int(fd), level, option) })
+	return mtu, errors.Join(failed, err)
 }
 
 // received reads what the kernel tells of a packet: how long before now it
