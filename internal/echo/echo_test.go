@@ -30,6 +30,12 @@ func respond(t testing.TB, address string, cfg Config) *Responder {
 		}
 		t.Fatal(err)
 	}
+	runResponder(t, r)
+	return r
+}
+
+func runResponder(t testing.TB, r *Responder) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -38,7 +44,6 @@ func respond(t testing.TB, address string, cfg Config) *Responder {
 		}
 	})
 	t.Cleanup(func() { cancel(); wg.Wait() })
-	return r
 }
 
 func within(t testing.TB, d time.Duration) context.Context {
