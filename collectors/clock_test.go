@@ -112,14 +112,14 @@ func TestClockOfTheKernel(t *testing.T) {
 	t.Parallel()
 	check := clockAmong(t)
 	s := run(t, check, 20*time.Second) // what the real one says
-	real, err := readKernelClock()
+	now, err := readKernelClock()
 	must(t, err)
 	status := health.Warning
-	if real.synchronized {
+	if now.synchronized {
 		status = health.OK
 	}
 	s.expect(t, "kernel", status)
-	if got := s.value(t, &clockKernelSynchronized); got != boolean(real.synchronized) {
+	if got := s.value(t, &clockKernelSynchronized); got != boolean(now.synchronized) {
 		t.Errorf("synchronized: %v", got)
 	}
 	if _, judged := s.results["peers"]; judged || s.has(&clockOffset) {

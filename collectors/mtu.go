@@ -96,18 +96,13 @@ func (c *mtuCheck) Collect(ctx context.Context, r *Report) error {
 // waysTo lists the ways to a peer: one for each network and family.
 func (c *mtuCheck) waysTo(peer Peer) []*mtuWay {
 	var ways []*mtuWay
-	had := make(map[string]bool)
 	add := func(network string, addrs []netip.Addr) {
-		for _, addr := range addrs {
-			name := network
-			if addr = addr.Unmap(); addr.Is6() {
+		for _, addr := range oneOfEach(addrs) {
+			name, at := network, netip.AddrPortFrom(addr, peer.Port)
+			if addr.Is6() {
 				name += "6"
 			}
-			if !had[name] {
-				had[name] = true
-				at := netip.AddrPortFrom(addr, peer.Port)
-				ways = append(ways, &mtuWay{peer: peer, network: name, addr: at, before: c.found[at], prober: c.prober, patience: c.settings.AnswerTimeout})
-			}
+			ways = append(ways, &mtuWay{peer: peer, network: name, addr: at, before: c.found[at], prober: c.prober, patience: c.settings.AnswerTimeout})
 		}
 	}
 	add("host", peer.Host)

@@ -12,8 +12,8 @@ import (
 )
 
 // settled tells whether the way to the peer can be judged: it has a responder,
-// and has had 15 s to set up its network.
-func (p Peer) settled() bool { return p.Port != 0 && time.Since(p.Since) >= 15*time.Second }
+// and has had the time to set up its network.
+func (p Peer) settled() bool { return p.Port != 0 && time.Since(p.Since) >= newcomer }
 
 // neighbours returns the peers that the node self probes, sorted by name: k
 // of them, or all when there are no more. All nodes that see the same members

@@ -106,8 +106,8 @@ func (r *Responder) Run(ctx context.Context) error {
 
 // ending is what to make of the end of a listener: nothing when it was asked.
 func ending(ctx context.Context, what string, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("echo over %s: %w", what, err)
 	}
-	return fmt.Errorf("echo over %s: %w", what, err)
+	return nil
 }
