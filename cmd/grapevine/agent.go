@@ -52,6 +52,7 @@ func agentCommand(app *kingpin.Application, actions map[string]action) {
 		cmd.Flag("collector."+spec.Name, "Check "+spec.Summary+". Default: if it is on this node.").IsSetByUser(&s.byHand).BoolVar(&s.on)
 		switches[spec.Name] = s
 	}
+	cmd.Flag("collector.disable-defaults", "Run those checks only that --collector.NAME switches on.").BoolVar(&cfg.NoDefaultCollectors)
 	var logLevel, logFormat string
 	oneOf(cmd.Flag("log.level", "Lowest level to log: "+strings.Join(logging.Levels, ", ")+"."), logging.Levels, &logLevel)
 	oneOf(cmd.Flag("log.format", "Form of the log: "+strings.Join(logging.Formats, ", ")+"."), logging.Formats, &logFormat)

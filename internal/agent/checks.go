@@ -44,7 +44,7 @@ func (a *Agent) buildChecks(settings *config.Config) (b built, err error) {
 	}()
 	for _, spec := range collectors.All() {
 		on, byHand := cfg.Collectors[spec.Name]
-		if byHand && !on {
+		if !on && (byHand || cfg.NoDefaultCollectors) {
 			continue
 		}
 		s := settings.Checks[spec.Name]

@@ -45,8 +45,11 @@ type Config struct {
 	// excused.
 	StartGrace time.Duration
 
-	// Collectors are the checks that were switched on or off by hand.
-	Collectors map[string]bool
+	// Collectors are the checks that were switched on or off by hand; the
+	// others run when their subject is on this node, unless
+	// NoDefaultCollectors is set.
+	Collectors          map[string]bool
+	NoDefaultCollectors bool
 
 	Logger log.Logger
 }

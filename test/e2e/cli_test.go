@@ -17,9 +17,8 @@ func TestOperatorsView(t *testing.T) {
 	t.Parallel()
 	etcd := real.NeedEtcd(t, real.EtcdOptions{})
 	config := fmt.Sprintf("checks:\n  etcd:\n    endpoints: [%q]\n", etcd.Members[0].ClientURL)
-	noCluster := []string{"--no-collector.apiserver"}
-	a := real.NeedAgent(t, real.AgentOptions{Name: "a", Config: config, ExtraArgs: noCluster})
-	b := real.NeedAgent(t, real.AgentOptions{Name: "b", Join: []string{a.Gossip}, ExtraArgs: append(noCluster, "--no-collector.etcd")})
+	a := real.NeedAgent(t, real.AgentOptions{Name: "a", Config: config, Checks: []string{"disk", "etcd"}})
+	b := real.NeedAgent(t, real.AgentOptions{Name: "b", Join: []string{a.Gossip}, Checks: []string{"disk"}})
 	c := &cluster{t: t}
 	c.converged(a, b)
 
@@ -85,10 +84,10 @@ func TestOperatorsView(t *testing.T) {
 // each other again, with no seed alive.
 func TestColdStart(t *testing.T) {
 	t.Parallel()
-	off := []string{"--no-collector.apiserver", "--no-collector.etcd"}
-	a := real.NeedAgent(t, real.AgentOptions{Name: "a", ExtraArgs: off})
-	b := real.NeedAgent(t, real.AgentOptions{Name: "b", Join: []string{a.Gossip}, ExtraArgs: off})
-	d := real.NeedAgent(t, real.AgentOptions{Name: "d", Join: []string{a.Gossip}, ExtraArgs: off})
+	disk := []string{"disk"}
+	a := real.NeedAgent(t, real.AgentOptions{Name: "a", Checks: disk})
+	b := real.NeedAgent(t, real.AgentOptions{Name: "b", Join: []string{a.Gossip}, Checks: disk})
+	d := real.NeedAgent(t, real.AgentOptions{Name: "d", Join: []string{a.Gossip}, Checks: disk})
 	c := &cluster{t: t}
 	c.converged(a, b, d)
 	time.Sleep(6 * time.Second) // what they know reaches their disks

@@ -32,7 +32,7 @@ func newCluster(t *testing.T, extraArgs ...string) *cluster {
 	var seeds []string
 	for i := range size {
 		c.agents = append(c.agents, real.NeedAgent(t, real.AgentOptions{
-			Name: nodeName(i), Join: seeds, ExtraArgs: extraArgs,
+			Name: nodeName(i), Join: seeds, Checks: []string{"apiserver", "disk", "etcd"}, ExtraArgs: extraArgs,
 			Config: fmt.Sprintf(`
 checks:
   etcd:

@@ -39,7 +39,7 @@ func TestKeygenMakesAMesh(t *testing.T) {
 		return []string{
 			"--mesh.key-file=" + keyFile, "--mesh.tls-ca=" + filepath.Join(pki, "ca.crt"),
 			"--mesh.tls-cert=" + filepath.Join(pki, node+".crt"), "--mesh.tls-key=" + filepath.Join(pki, node+".key"),
-			"--no-collector.etcd", "--no-collector.apiserver",
+			"--collector.disable-defaults", "--collector.disk",
 		}
 	}
 	a := real.NeedAgent(t, real.AgentOptions{Name: "a.example", ExtraArgs: keys("ours", "a.example")})
@@ -79,12 +79,12 @@ func TestStartsAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := fmt.Sprintf("checks:\n  etcd:\n    endpoints: [%q]\n", etcd.Members[0].ClientURL)
-	late := real.NeedAgent(t, real.AgentOptions{Name: "late", ExtraArgs: []string{"--no-collector.apiserver", "--no-collector.etcd"}})
+	late := real.NeedAgent(t, real.AgentOptions{Name: "late", Checks: []string{"disk"}})
 	if err := late.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	a := real.NeedAgent(t, real.AgentOptions{
-		Name: "a", Join: []string{"no-such-host.invalid", late.Gossip}, Config: config, ExtraArgs: []string{"--no-collector.apiserver"},
+		Name: "a", Join: []string{"no-such-host.invalid", late.Gossip}, Config: config, Checks: []string{"disk", "etcd"},
 	})
 	verdict := func(value float64) func(context.Context) error {
 		return func(ctx context.Context) error {

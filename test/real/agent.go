@@ -20,6 +20,7 @@ type AgentOptions struct {
 	Name        string
 	Config      string   // YAML; empty: all defaults
 	Join        []string // gossip addresses of others, up or not
+	Checks      []string // those that run; nil: all whose subject is here
 	ExtraArgs   []string
 	Env         []string // nil: the environment of this program
 	Log         io.Writer
@@ -80,6 +81,12 @@ func startAgent(ctx context.Context, o AgentOptions) (*Agent, error) {
 		"--mesh.bind=" + a.Gossip,
 		"--mesh.exchange=" + a.Exchange,
 		"--echo.listen-address=127.0.0.1:0",
+	}
+	if o.Checks != nil {
+		args = append(args, "--collector.disable-defaults")
+		for _, name := range o.Checks {
+			args = append(args, "--collector."+name)
+		}
 	}
 	for _, address := range o.Join {
 		args = append(args, "--mesh.join="+address)
