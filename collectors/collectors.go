@@ -20,6 +20,7 @@ func All() []Spec {
 		apiserverSpec(),
 		clockSpec(),
 		diskSpec(),
+		dnsSpec(),
 		etcdSpec(),
 		hostNetworkSpec(),
 		kubeletSpec(),
