@@ -18,6 +18,7 @@ import (
 func All() []Spec {
 	return []Spec{
 		apiserverSpec(),
+		certificatesSpec(),
 		clockSpec(),
 		diskSpec(),
 		dnsSpec(),
