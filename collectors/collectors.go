@@ -20,6 +20,7 @@ func All() []Spec {
 		apiserverSpec(),
 		certificatesSpec(),
 		clockSpec(),
+		controllerManagerSpec(),
 		diskSpec(),
 		dnsSpec(),
 		etcdSpec(),
@@ -28,6 +29,7 @@ func All() []Spec {
 		mtuSpec(),
 		overlaySpec(),
 		podsSpec(),
+		schedulerSpec(),
 		serviceSpec(),
 	}
 }
