@@ -138,7 +138,7 @@ func TestElectedWithoutCredentials(t *testing.T) {
 // TestElectedLies asks servers that are none, or that lie.
 func TestElectedLies(t *testing.T) {
 	t.Parallel()
-	const timeout = time.Second
+	const timeout = electedTimeout
 	text := func(code int, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code); _, _ = fmt.Fprint(w, body) }
 	}
