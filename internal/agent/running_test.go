@@ -51,7 +51,7 @@ func testConfig(t *testing.T, name string) (Config, *logBuffer) {
 		Node: name, Version: "1.2.3", Paths: collectors.DefaultPaths(), StoragePath: t.TempDir(), ConfigFile: writeConfig(t, "grapevine.yml", diskConfig(t.TempDir())),
 		WebListen: "127.0.0.1:0", MeshBind: "127.0.0.1:0", MeshExchange: "127.0.0.1:0", EchoListen: "127.0.0.1:0", MeshCluster: "test",
 		StaleAfter: 2 * time.Minute, ForgetAfter: time.Hour,
-		Collectors: map[string]bool{"apiserver": false, "etcd": false},
+		Collectors: map[string]bool{"apiserver": false, "dns": false, "etcd": false},
 		Logger:     log.NewLogfmtLogger(log.NewSyncWriter(logs)),
 	}, logs
 }

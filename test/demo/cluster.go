@@ -76,9 +76,10 @@ func (c *cluster) log(name string) (*os.File, error) {
 	return f, nil
 }
 
-// agentConfig is the configuration of an agent that lives beside member.
+// agentConfig is the configuration of an agent that lives beside member and
+// asks nobody outside this machine.
 func agentConfig(member *real.EtcdMember) string {
-	return fmt.Sprintf("checks:\n  etcd:\n    endpoints: [%q]\n  disk:\n    paths: [%q]\n", member.ClientURL, member.DataDir)
+	return fmt.Sprintf("checks:\n  etcd:\n    endpoints: [%q]\n  disk:\n    paths: [%q]\n  dns:\n    outside_name: \"\"\n", member.ClientURL, member.DataDir)
 }
 
 // converge waits until every agent shows every other as up, with a verdict on
