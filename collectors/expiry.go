@@ -55,13 +55,15 @@ func (a *assessment) expiry(at, now time.Time, limits ExpiryLimits) {
 	a.findings = append(a.findings, f)
 }
 
-// timeLeft words a long time: "3.5 days", "7 h", "12 min".
+// timeLeft words a long time: "3.5 days", "7 h", "12 min", "40 s".
 func timeLeft(d time.Duration) string {
 	switch {
 	case d >= 48*time.Hour:
 		return fmt.Sprintf("%.1f days", d.Hours()/24)
 	case d >= 90*time.Minute:
 		return fmt.Sprintf("%.0f h", d.Hours())
+	case d >= 90*time.Second:
+		return fmt.Sprintf("%.0f min", d.Minutes())
 	}
-	return fmt.Sprintf("%.0f min", d.Minutes())
+	return fmt.Sprintf("%.0f s", d.Seconds())
 }

@@ -84,7 +84,7 @@ func TestPods(t *testing.T) {
 		got = run(t, check, 4*time.Second)
 		return got.value(t, &podsWatch) == 0
 	})
-	got.expect(t, "default/labelled", health.Critical, "crashes again")
+	got.expect(t, "default/labelled", health.Critical)
 	if got.value(t, &podsWatchAge) <= 0 {
 		t.Error("what is known has no age")
 	}
