@@ -19,6 +19,8 @@ type assessment struct {
 	findings []finding
 	// measured is the evidence shown while nothing was found.
 	measured health.Evidence
+	// note is the reason given while nothing was found; mostly there is none.
+	note string
 }
 
 // finding is one thing that is not as it should be.
@@ -48,7 +50,7 @@ func (a *assessment) hold(value float64, limits Limits, unit, format string, arg
 // verdict writes what was found to r, worst first.
 func (a *assessment) verdict(r *Report, subject string) {
 	if len(a.findings) == 0 {
-		r.Verdict(subject, health.OK, "", a.measured)
+		r.Verdict(subject, health.OK, a.note, a.measured)
 		return
 	}
 	slices.SortStableFunc(a.findings, func(x, y finding) int {

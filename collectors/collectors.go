@@ -23,6 +23,7 @@ func All() []Spec {
 		controllerManagerSpec(),
 		diskSpec(),
 		dnsSpec(),
+		dockerSpec(),
 		etcdSpec(),
 		hostNetworkSpec(),
 		kubeletSpec(),

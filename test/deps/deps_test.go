@@ -45,6 +45,7 @@ var only = map[string][]string{
 	"github.com/hashicorp/": {"mesh"},
 	"go.etcd.io/etcd/":      {"collectors"},
 	"k8s.io/":               {"collectors"},
+	"github.com/moby/":      {"collectors"},
 	"github.com/prometheus/exporter-toolkit/":                 {"internal/web", "internal/agent", "cmd/grapevine"},
 	"github.com/alecthomas/kingpin":                           {"cmd/grapevine"},
 	"go.yaml.in/yaml":                                         {"internal/config", "collectors", "docs/gen"},

@@ -1,0 +1,130 @@
+package collectors
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// CanaryRepository is the name of the canary's image, whose tag is made of
+// its content.
+const CanaryRepository = "docker.io/grapevine/canary"
+
+// CanaryImage is a container image that holds one static binary and runs it
+// with the argument "canary".
+type CanaryImage struct {
+	Name   string // with a tag
+	binary *os.File
+	size   int64
+	layer  string // digest, hex
+}
+
+// OpenCanaryImage makes an image of the binary at path. It reads it once, and
+// keeps nothing of it in memory.
+func OpenCanaryImage(path string) (*CanaryImage, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("the canary's image: %w", err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("the canary's image: %w", err)
+	}
+	i := &CanaryImage{binary: f, size: info.Size()}
+	digest := sha256.New()
+	if err := i.writeLayer(digest); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("the canary's image: %w", err)
+	}
+	i.layer = hexSum(digest)
+	i.Name = CanaryRepository + ":" + i.layer[:12]
+	return i, nil
+}
+
+// Close closes the binary.
+func (i *CanaryImage) Close() error { return i.binary.Close() }
+
+// layerSize is the size of a tar of one file: header, padding, two empty
+// blocks at the end.
+func (i *CanaryImage) layerSize() int64 {
+	const block = 512
+	return block + (i.size+block-1)/block*block + 2*block
+}
+
+func (i *CanaryImage) writeLayer(w io.Writer) error {
+	t := tar.NewWriter(w)
+	header := tar.Header{Name: "grapevine", Mode: 0o755, Size: i.size, ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}
+	if err := t.WriteHeader(&header); err != nil {
+		return err
+	}
+	// Exactly what was measured, should the file grow meanwhile.
+	if _, err := io.Copy(t, io.NewSectionReader(i.binary, 0, i.size)); err != nil {
+		return err
+	}
+	return t.Close()
+}
+
+// Write writes the image as docker save does: docker load reads it, and ctr
+// images import.
+func (i *CanaryImage) Write(w io.Writer) error {
+	config, err := json.Marshal(map[string]any{
+		"architecture": runtime.GOARCH, "os": runtime.GOOS, "created": time.Unix(0, 0).UTC(),
+		"config": map[string]any{
+			"Entrypoint": []string{"/grapevine"}, "Cmd": []string{"canary"}, "User": "65534",
+			"Labels": map[string]string{canaryImageLabel: "1"},
+		},
+		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + i.layer}},
+	})
+	if err != nil {
+		return err
+	}
+	digest := sha256.New()
+	_, _ = digest.Write(config)
+	configName := hexSum(digest) + ".json"
+	manifest, err := json.Marshal([]map[string]any{{
+		"Config": configName, "RepoTags": []string{i.Name}, "Layers": []string{i.layer + ".tar"},
+	}})
+	if err != nil {
+		return err
+	}
+	t := tar.NewWriter(w)
+	for _, part := range []struct {
+		name  string
+		size  int64
+		write func(io.Writer) error
+	}{
+		{i.layer + ".tar", i.layerSize(), i.writeLayer},
+		{configName, int64(len(config)), writes(config)},
+		{"manifest.json", int64(len(manifest)), writes(manifest)},
+	} {
+		if err := t.WriteHeader(&tar.Header{Name: part.name, Mode: 0o644, Size: part.size}); err != nil {
+			return err
+		}
+		if err := part.write(t); err != nil {
+			return err
+		}
+	}
+	return t.Close()
+}
+
+func writes(b []byte) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := io.Copy(w, bytes.NewReader(b))
+		return err
+	}
+}
+
+func hexSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
+
+// shortName is the name as Docker shows it: without its default registry.
+func (i *CanaryImage) shortName() string { return strings.TrimPrefix(i.Name, "docker.io/") }
