@@ -84,6 +84,13 @@ type canaryOff struct{ why string }
 
 func (e canaryOff) Error() string { return e.why }
 
+// canaryDisturbed wraps the error of a step that failed because somebody else
+// ended what it works on. Such a canary says nothing, unless it happens again
+// and again.
+type canaryDisturbed struct{ error }
+
+const maxCanaryDisturbed = 3
+
 // canaryPlan makes a container runtime ready, removing leftovers, and returns
 // the steps, or canaryOff. removed is how many leftovers were removed.
 type canaryPlan func(ctx context.Context) (steps []canaryStep, removed int, err error)
@@ -96,10 +103,11 @@ type canary struct {
 	steps    []string // names, in order
 	observe  func(step string, took time.Duration)
 
-	next     time.Time // not due before
-	failures int       // in a row
-	last     canaryRun
-	removed  int
+	next      time.Time // not due before
+	failures  int       // in a row
+	disturbed int       // in a row
+	last      canaryRun
+	removed   int
 }
 
 // canaryRun is what came of one canary.
@@ -123,7 +131,12 @@ func (c *canary) run(ctx context.Context, plan canaryPlan) {
 	if now.Before(c.next) {
 		return
 	}
-	c.last = c.once(ctx, now, plan)
+	last := c.once(ctx, now, plan)
+	if _, disturbed := errors.AsType[canaryDisturbed](last.err); disturbed && c.disturbed < maxCanaryDisturbed {
+		c.disturbed++ // what the one before has shown still stands
+		return
+	}
+	c.last, c.disturbed = last, 0
 	switch {
 	case c.last.failed == "":
 		c.failures, c.next = 0, now.Add(c.settings.Interval)

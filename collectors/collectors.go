@@ -21,6 +21,7 @@ func All() []Spec {
 		certificatesSpec(),
 		clockSpec(),
 		controllerManagerSpec(),
+		criSpec(),
 		diskSpec(),
 		dnsSpec(),
 		dockerSpec(),

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -53,7 +54,7 @@ func (s *daemonSocket) fault(a *assessment, request string, err error, waited ti
 		text = fmt.Sprintf("cannot be asked: this user may not open its socket (%s); run the agent as root or put it into the socket's group", cause(dialErr, 0))
 	case errors.Is(dialErr, syscall.EAGAIN):
 		text = "hangs: its socket's queue is full of connections that it does not accept"
-	case timedOut(err) && dialed && dialErr == nil:
+	case (timedOut(err) || neverSpoke(err)) && dialed && dialErr == nil:
 		text = fmt.Sprintf("hangs: its socket takes connections, but %s was not answered within %s", request, seconds(waited.Round(time.Millisecond).Seconds()))
 	case dialErr != nil:
 		text = fmt.Sprintf("cannot be reached: %s", cause(dialErr, waited))
@@ -67,4 +68,12 @@ func (s *daemonSocket) fault(a *assessment, request string, err error, waited ti
 func isSocket(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().Type() == os.ModeSocket
+}
+
+// neverSpoke tells whether gRPC gave a connection up on which the other side
+// had said nothing.
+func neverSpoke(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "server preface") &&
+		(strings.Contains(text, "use of closed network connection") || strings.Contains(text, "deadline exceeded"))
 }

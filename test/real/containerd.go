@@ -80,6 +80,7 @@ state = %[2]q
   sandbox_image = %[5]q
   restrict_oom_score_adj = true # not every machine lets root go below 0
   disable_apparmor = true
+  stats_collect_period = 1
   netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
