@@ -91,6 +91,11 @@ type canaryDisturbed struct{ error }
 
 const maxCanaryDisturbed = 3
 
+func disturbed(err error) bool {
+	_, is := errors.AsType[canaryDisturbed](err)
+	return is
+}
+
 // canaryPlan makes a container runtime ready, removing leftovers, and returns
 // the steps, or canaryOff. removed is how many leftovers were removed.
 type canaryPlan func(ctx context.Context) (steps []canaryStep, removed int, err error)
@@ -123,16 +128,12 @@ type canaryRun struct {
 
 // run runs the canary if it is due.
 func (c *canary) run(ctx context.Context, plan canaryPlan) {
-	if c.settings.Mode == "off" {
-		c.last = canaryRun{off: "it is switched off"}
-		return
-	}
 	now := time.Now()
-	if now.Before(c.next) {
+	if c.settings.Mode == "off" || now.Before(c.next) {
 		return
 	}
 	last := c.once(ctx, now, plan)
-	if _, disturbed := errors.AsType[canaryDisturbed](last.err); disturbed && c.disturbed < maxCanaryDisturbed {
+	if disturbed(last.err) && c.disturbed < maxCanaryDisturbed {
 		c.disturbed++ // what the one before has shown still stands
 		return
 	}
@@ -161,6 +162,9 @@ func (c *canary) once(ctx context.Context, now time.Time, plan canaryPlan) canar
 		r.took[name], r.well[name] = took, err == nil
 		r.total += took
 		c.observe(name, took)
+		if err != nil && ctx.Err() != nil {
+			err = ctx.Err() // not every client wraps it
+		}
 		if err != nil && r.failed == "" {
 			r.failed, r.err = name, err
 		}
@@ -202,6 +206,9 @@ func (c *canary) report(r *Report, a *assessment, total DurationLimits) {
 	r.Sample(&c.metrics.Leftovers, float64(c.removed), with()...)
 	last := &c.last
 	switch {
+	case c.settings.Mode == "off":
+		r.Sample(&c.metrics.Enabled, 0, with()...)
+		return
 	case last.off != "":
 		r.Sample(&c.metrics.Enabled, 0, with()...)
 		if c.settings.Mode == "on" {
@@ -222,20 +229,21 @@ func (c *canary) report(r *Report, a *assessment, total DurationLimits) {
 		}
 	}
 	switch {
-	case last.failed != "" && last.err == nil:
-		return
-	case last.failed != "":
+	case disturbed(last.err):
+		a.add(health.Warning, "is too slow for the canary: %d times in a row its sandbox was ended before the step %q was done; the kubelet does that within seconds to what it does not know",
+			maxCanaryDisturbed+1, last.failed)
+	case last.err != nil:
 		took := last.took[last.failed]
 		a.findings = append(a.findings, finding{
 			status:   health.Critical,
 			text:     fmt.Sprintf("cannot run a container: the step %q failed after %s: %s", last.failed, seconds(took.Seconds()), canaryCause(last.err, took)),
 			evidence: health.Evidence{Value: took.Seconds(), Threshold: total.Critical.Seconds(), Unit: "seconds"},
 		})
-		return
+	case last.failed == "":
+		slowest := slices.MaxFunc(c.steps, func(x, y string) int { return int(last.took[x] - last.took[y]) })
+		a.hold(last.total.Seconds(), total.seconds(), "seconds", "needs %s to run and remove a container, %s of them for the step %q",
+			seconds(last.total.Seconds()), seconds(last.took[slowest].Seconds()), slowest)
 	}
-	slowest := slices.MaxFunc(c.steps, func(x, y string) int { return int(last.took[x] - last.took[y]) })
-	a.hold(last.total.Seconds(), total.seconds(), "seconds", "needs %s to run and remove a container, %s of them for the step %q",
-		seconds(last.total.Seconds()), seconds(last.took[slowest].Seconds()), slowest)
 }
 
 // canaryCause words why a step failed. Runtimes wrap the cause into layers of
