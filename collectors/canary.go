@@ -106,7 +106,6 @@ type canary struct {
 	metrics  *canaryMetrics
 	labels   []string // values, before "step"
 	steps    []string // names, in order
-	observe  func(step string, took time.Duration)
 
 	next      time.Time // not due before
 	failures  int       // in a row
@@ -138,13 +137,12 @@ func (c *canary) run(ctx context.Context, plan canaryPlan) {
 		return
 	}
 	c.last, c.disturbed = last, 0
-	switch {
-	case c.last.failed == "":
+	if last.failed == "" {
 		c.failures, c.next = 0, now.Add(c.settings.Interval)
-	default:
-		if c.failures++; c.failures > 1 {
-			c.next = now.Add(min(canaryRetry, c.settings.Interval))
-		}
+		return
+	}
+	if c.failures++; c.failures > 1 {
+		c.next = now.Add(min(canaryRetry, c.settings.Interval))
 	}
 }
 
@@ -161,7 +159,6 @@ func (c *canary) once(ctx context.Context, now time.Time, plan canaryPlan) canar
 		took := time.Since(start)
 		r.took[name], r.well[name] = took, err == nil
 		r.total += took
-		c.observe(name, took)
 		if err != nil && ctx.Err() != nil {
 			err = ctx.Err() // not every client wraps it
 		}

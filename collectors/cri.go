@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/grapevine-mesh/grapevine/health"
 )
@@ -19,8 +16,8 @@ var (
 	}
 	criSeconds = Metric{
 		Name: "grapevine_cri_request_duration_seconds", Type: health.Histogram, Labels: []string{"socket", "operation"},
-		Help:    "Time until the runtime had answered, also with an error: version, status, image_fs_info, and the steps of the canary.",
-		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		Help:    "Time until the runtime had answered, also with an error: version, status, image_fs_info.",
+		Buckets: []float64{.0025, .01, .05, .1, .5, 1, 2.5, 10},
 	}
 	criSuccess = Metric{
 		Name: "grapevine_cri_request_success", Type: health.Gauge, Labels: []string{"socket", "operation"},
@@ -108,11 +105,4 @@ func (c *criCheck) Collect(ctx context.Context, r *Report) error {
 	}
 	asked.wait()
 	return nil
-}
-
-// observer returns what records the time of one runtime's requests.
-func observer(duration *prometheus.HistogramVec, socket string) func(string, time.Duration) {
-	return func(operation string, took time.Duration) {
-		duration.WithLabelValues(socket, operation).Observe(took.Seconds())
-	}
 }

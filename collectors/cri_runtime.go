@@ -2,7 +2,6 @@ package collectors
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"slices"
 	"time"
@@ -43,7 +42,7 @@ type criRuntime struct {
 	conn     *grpc.ClientConn
 	runtime  criv1.RuntimeServiceClient
 	images   criv1.ImageServiceClient
-	observe  func(operation string, took time.Duration)
+	duration *prometheus.HistogramVec
 	canary   *canary
 
 	usage    []*criv1.FilesystemUsage // of the images
@@ -71,11 +70,11 @@ func newCRIRuntime(s *criSettings, socket *daemonSocket, env Env, duration *prom
 	c := &criRuntime{
 		settings: s, node: env.Node, paths: env.Paths, socket: socket, conn: conn,
 		runtime: criv1.NewRuntimeServiceClient(conn), images: criv1.NewImageServiceClient(conn),
-		observe: observer(duration, socket.path),
+		duration: duration,
 	}
 	c.canary = &canary{
 		settings: s.Canary.canarySettings, metrics: criCanaryMetrics, labels: []string{socket.path},
-		steps: criSteps, observe: c.observe,
+		steps: criSteps,
 	}
 	return c, nil
 }
@@ -125,7 +124,7 @@ func (c *criRuntime) request(ctx context.Context, a *assessment, operation strin
 	start := time.Now()
 	err := ask()
 	took := time.Since(start)
-	c.observe(operation, took)
+	c.duration.WithLabelValues(c.socket.path, operation).Observe(took.Seconds())
 	switch {
 	case operation == "image_fs_info" && status.Code(err) == codes.Unimplemented:
 		return true // cri-dockerd has learned it late
@@ -210,8 +209,8 @@ func (c *criRuntime) judgeImages(ctx context.Context, r *Report, a *assessment) 
 			continue
 		}
 		r.Sample(&criImageUsage, full, c.socket.path, point)
-		a.hold(full, c.settings.Thresholds.ImageUsage, "ratio", "%s", fmt.Sprintf(
+		a.hold(full, c.settings.Thresholds.ImageUsage, "ratio",
 			"keeps its images at %s, whose file system is %s full: %s are left, images take %s",
-			point, percent(full), size(available), size(float64(u.GetUsedBytes().GetValue()))))
+			point, percent(full), size(available), size(float64(u.GetUsedBytes().GetValue())))
 	}
 }

@@ -254,7 +254,7 @@ func TestCanarySchedule(t *testing.T) {
 	var fail error
 	c := &canary{
 		settings: canarySettings{Mode: "auto", Interval: time.Hour}, metrics: criCanaryMetrics, labels: []string{"s"},
-		steps: []string{"prepare", "go", "clear"}, observe: func(string, time.Duration) {},
+		steps: []string{"prepare", "go", "clear"},
 	}
 	cleared := 0
 	plan := func(context.Context) ([]canaryStep, int, error) {

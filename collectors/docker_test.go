@@ -37,7 +37,7 @@ func serveSocket(t *testing.T, handler http.HandlerFunc) string {
 // socketDir is a directory whose path is short enough for a socket.
 func socketDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "grapevine-socket-")
+	dir, err := os.MkdirTemp("", "grapevine-socket-") //nolint:usetesting // t.TempDir holds the test's name
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
@@ -191,5 +191,17 @@ func TestDockerSettings(t *testing.T) {
 		if err := s.Validate(); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+}
+
+// Who may not open the socket learns nothing of the daemon, and says so.
+func TestSocketForbidden(t *testing.T) {
+	t.Parallel()
+	err := &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)}
+	s := &daemonSocket{path: "/run/docker.sock", dialed: true, err: err}
+	a := &assessment{about: "it"}
+	s.fault(a, "ping", err, time.Second)
+	if f := a.findings[0]; f.status != health.Unknown || !strings.Contains(f.text, "may not open its socket (permission denied); run the agent as root") {
+		t.Errorf("%+v", f)
 	}
 }

@@ -43,7 +43,8 @@ func (s *daemonSocket) fault(a *assessment, request string, err error, waited ti
 	dialed, dialErr := s.dialed, s.err
 	s.mu.Unlock()
 	evidence := health.Evidence{Value: waited.Seconds(), Unit: "seconds"}
-	status, text := health.Critical, ""
+	status := health.Critical
+	var text string
 	switch {
 	case errors.Is(dialErr, fs.ErrNotExist):
 		text = "is down: its socket is gone"

@@ -93,7 +93,7 @@ func StartHost(ctx context.Context, o HostOptions) (*Host, error) {
 	}
 	h.Process = NewProcess(c)
 	h.attr.Cloneflags = flags
-	if err := h.Process.Start(); err != nil {
+	if err := h.Start(); err != nil {
 		return nil, errors.Join(err, h.Stop())
 	}
 	err = awaitReady(ctx, h.Process, func(context.Context) error {

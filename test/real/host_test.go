@@ -1,10 +1,15 @@
 package real
 
 import (
+	"bufio"
+	"context"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // What a host's processes mount, start and leave behind ends with it.
@@ -43,5 +48,63 @@ func TestHostLeavesNothing(t *testing.T) {
 	left, _ := filepath.Glob("/sys/fs/cgroup/*/" + filepath.Base(h.Dir))
 	if _, err := os.Stat(h.Dir); err == nil || len(left) > 0 {
 		t.Errorf("left behind: %s, %v", h.Dir, left)
+	}
+}
+
+// playHostParent starts a host and a process in it, tells their pids and the
+// host's directory, and waits to be killed.
+func playHostParent() {
+	h, err := StartHost(context.Background(), HostOptions{})
+	if err != nil {
+		panic(err)
+	}
+	p := NewProcess(Command{Name: "sleep", Path: "/bin/sleep", Args: []string{"600"}, In: h})
+	if err := p.Start(); err != nil {
+		panic(err)
+	}
+	fmt.Println(h.Pid(), p.Pid(), h.Dir)
+	select {}
+}
+
+// A program that is killed cannot clear up: the kernel ends what runs, and the
+// next host removes the rest.
+func TestHostDiesWithItsParent(t *testing.T) {
+	t.Parallel()
+	NeedHost(t, HostOptions{}) // or skip
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent := exec.Command(self)
+	parent.Env = append(os.Environ(), parentRole+"=host")
+	out, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	var host, process int
+	var dir string
+	if _, err := fmt.Sscan(line, &host, &process, &dir); err != nil || gone(host) || gone(process) {
+		t.Fatalf("%q: %v", line, err)
+	}
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Wait()
+	for deadline := time.Now().Add(10 * time.Second); !gone(host) || !gone(process); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the host outlives its parent")
+		}
+	}
+	NeedHost(t, HostOptions{})
+	left, _ := filepath.Glob("/sys/fs/cgroup/*/" + filepath.Base(dir))
+	if _, err := os.Stat(dir); err == nil || len(left) > 0 {
+		t.Errorf("left behind: %s, %v", dir, left)
 	}
 }

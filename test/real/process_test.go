@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 
 // playParent starts a child, tells its pid, and waits to be killed.
 func playParent() {
+	if os.Getenv(parentRole) == "host" {
+		playHostParent()
+	}
 	p := NewProcess(Command{Name: "child", Path: "/bin/sleep", Args: []string{"600"}})
 	if err := p.Start(); err != nil {
 		panic(err)

@@ -8,7 +8,7 @@ import (
 func TestContainerd(t *testing.T) {
 	t.Parallel()
 	c := NeedContainerd(t, ContainerdOptions{PodCIDR: "10.99.0.0/24"})
-	out, err := c.Ctr(t.Context(), "run", "--rm", PauseImage, "once", "/program", "exit", "0")
+	_, err := c.Ctr(t.Context(), "run", "--rm", PauseImage, "once", "/program", "exit", "0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -18,7 +18,7 @@ func TestContainerd(t *testing.T) {
 	if err := c.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if out, err = c.Ctr(t.Context(), "images", "ls"); err != nil || !strings.Contains(out, PauseImage) {
+	if out, err := c.Ctr(t.Context(), "images", "ls"); err != nil || !strings.Contains(out, PauseImage) {
 		t.Error(out, err)
 	}
 }
