@@ -3,10 +3,8 @@ package collectors
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -73,8 +71,10 @@ func (c *criRuntime) canarySteps(image string, config criConfig) []canaryStep {
 			if id == "" {
 				return nil
 			}
-			_, err := c.runtime.RemoveContainer(ctx, &criv1.RemoveContainerRequest{ContainerId: id})
-			return err
+			return again(ctx, func() error {
+				_, err := c.runtime.RemoveContainer(ctx, &criv1.RemoveContainerRequest{ContainerId: id})
+				return err
+			})
 		}},
 		{name: "remove_sandbox", clears: true, run: func(ctx context.Context) error {
 			if sandboxID == "" {
@@ -85,25 +85,58 @@ func (c *criRuntime) canarySteps(image string, config criConfig) []canaryStep {
 	}
 }
 
+// disturbedWithin is how long after an error the sandbox is watched: whoever
+// ends it kills its processes first, and its state tells only afterwards.
+const disturbedWithin = 2 * time.Second
+
 // blame tells an error of the runtime from one that comes of somebody else's
 // ending the sandbox: the kubelet does that to what it does not know.
 func (c *criRuntime) blame(ctx context.Context, sandboxID string, err error) error {
-	if err == nil || ctx.Err() != nil {
-		return err
+	if err == nil {
+		return nil
 	}
-	answer, stateErr := c.runtime.PodSandboxStatus(ctx, &criv1.PodSandboxStatusRequest{PodSandboxId: sandboxID})
-	if status.Code(stateErr) == codes.NotFound || status.Code(err) == codes.NotFound ||
-		stateErr == nil && answer.GetStatus().GetState() == criv1.PodSandboxState_SANDBOX_NOTREADY {
-		return canaryDisturbed{err}
+	watching, cancel := context.WithTimeout(ctx, disturbedWithin)
+	defer cancel()
+	for watching.Err() == nil {
+		answer, stateErr := c.runtime.PodSandboxStatus(watching, &criv1.PodSandboxStatusRequest{PodSandboxId: sandboxID})
+		ended := stateErr == nil && answer.GetStatus().GetState() == criv1.PodSandboxState_SANDBOX_NOTREADY
+		if ended || status.Code(stateErr) == codes.NotFound || status.Code(err) == codes.NotFound {
+			return canaryDisturbed{err}
+		}
+		linger(watching, 100*time.Millisecond)
 	}
 	return err
 }
 
-func (c *criRuntime) removeSandbox(ctx context.Context, id string) error {
-	if _, err := c.runtime.StopPodSandbox(ctx, &criv1.StopPodSandboxRequest{PodSandboxId: id}); err != nil {
-		return err
+// linger waits, or until ctx ends.
+func linger(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
-	_, err := c.runtime.RemovePodSandbox(ctx, &criv1.RemovePodSandboxRequest{PodSandboxId: id})
+}
+
+func (c *criRuntime) removeSandbox(ctx context.Context, id string) error {
+	return again(ctx, func() error {
+		if _, err := c.runtime.StopPodSandbox(ctx, &criv1.StopPodSandboxRequest{PodSandboxId: id}); err != nil {
+			return err
+		}
+		_, err := c.runtime.RemovePodSandbox(ctx, &criv1.RemovePodSandboxRequest{PodSandboxId: id})
+		return err
+	})
+}
+
+// again tries to remove something a second time: while somebody else removes
+// it too, the runtime may answer with an error. What is gone is removed.
+func again(ctx context.Context, remove func() error) error {
+	err := remove()
+	if err != nil && ctx.Err() == nil {
+		linger(ctx, 500*time.Millisecond)
+		err = remove()
+	}
+	if status.Code(err) == codes.NotFound {
+		return nil
+	}
 	return err
 }
 
@@ -163,88 +196,6 @@ func (c *criRuntime) waitContainer(ctx context.Context, id string) error {
 			}
 			return fmt.Errorf("the container ended with exit code %d: %s %s", s.GetExitCode(), s.GetReason(), s.GetMessage())
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
-		}
+		linger(ctx, pause)
 	}
-}
-
-// criConfig is what the canary has to know of a runtime's configuration.
-type criConfig struct {
-	sandboxImage  string // empty: not told
-	systemdCgroup bool
-}
-
-// readConfig asks for the cgroup driver as the kubelet does, and else reads
-// the configuration that containerd and CRI-O give with a verbose status.
-func (c *criRuntime) readConfig(ctx context.Context) (criConfig, error) {
-	state, err := c.runtime.Status(ctx, &criv1.StatusRequest{Verbose: true})
-	if err != nil {
-		return criConfig{}, fmt.Errorf("reading the configuration: %w", err)
-	}
-	config := parseCRIConfig(state.GetInfo()["config"])
-	answer, err := c.runtime.RuntimeConfig(ctx, &criv1.RuntimeConfigRequest{})
-	switch {
-	case err == nil:
-		config.systemdCgroup = answer.GetLinux().GetCgroupDriver() == criv1.CgroupDriver_SYSTEMD
-	case status.Code(err) != codes.Unimplemented: // before containerd 2.0
-		return criConfig{}, fmt.Errorf("reading the cgroup driver: %w", err)
-	}
-	return config, nil
-}
-
-// parseCRIConfig reads the value "config" of a verbose status.
-func parseCRIConfig(text string) criConfig {
-	var told struct {
-		SandboxImage string
-		Containerd   struct {
-			DefaultRuntimeName string
-			Runtimes           map[string]struct{ Options struct{ SystemdCgroup bool } }
-		}
-	}
-	if json.Unmarshal([]byte(text), &told) != nil {
-		return criConfig{}
-	}
-	return criConfig{
-		sandboxImage:  told.SandboxImage,
-		systemdCgroup: told.Containerd.Runtimes[told.Containerd.DefaultRuntimeName].Options.SystemdCgroup,
-	}
-}
-
-// canaryImage returns the image to run. The sandbox needs one, too, which the
-// runtime would pull if it were not there: then there is no canary.
-func (c *criRuntime) canaryImage(ctx context.Context, sandboxImage string, sandboxRuns bool) (string, error) {
-	list, err := c.images.ListImages(ctx, &criv1.ListImagesRequest{})
-	if err != nil {
-		return "", fmt.Errorf("listing images: %w", err)
-	}
-	name, canary, pause := "", "", sandboxRuns
-	for _, i := range list.GetImages() {
-		for _, tag := range i.GetRepoTags() {
-			if tag > name && (tag == c.settings.Canary.Image || withoutTag(tag) == c.settings.Canary.Image) {
-				name, canary = tag, i.GetId()
-			}
-			pause = pause || tag == sandboxImage || sandboxImage == "" && strings.Contains(tag, "/pause")
-		}
-		pause = pause || slices.Contains(i.GetRepoDigests(), sandboxImage)
-	}
-	switch {
-	case canary == "":
-		return "", canaryOff{fmt.Sprintf("the runtime has no image %s; grapevine canary-image prints one, ctr -n k8s.io images import - loads it", clip(c.settings.Canary.Image, 100))}
-	case !pause && sandboxImage != "":
-		return "", canaryOff{fmt.Sprintf("the runtime has not got its sandbox image %s, and would pull it", clip(sandboxImage, 100))}
-	case !pause:
-		return "", canaryOff{"the runtime may lack its sandbox image, and would pull it"}
-	}
-	return canary, nil
-}
-
-// withoutTag cuts the tag off an image's name, but not a registry's port.
-func withoutTag(name string) string {
-	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
-		return name[:i]
-	}
-	return name
 }

@@ -2,6 +2,7 @@ package collectors
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -141,6 +142,7 @@ func TestCRIRunning(t *testing.T) {
 		}
 		s := run(t, check, criTimeout)
 		s.expect(t, socket, health.Warning, "is too slow for the canary: 4 times in a row", `before the step "create" was done`)
+		kubelet.late.wait()
 		r.runtime = kubelet.RuntimeServiceClient
 		r.canary.next = time.Time{}
 		run(t, check, criTimeout).expect(t, socket, health.OK)
@@ -223,16 +225,19 @@ func TestCRIRunning(t *testing.T) {
 type impatientKubelet struct {
 	criv1.RuntimeServiceClient
 	kills int
+	late  parallel // the sandbox still looks ready when the runtime fails
 }
 
 func (k *impatientKubelet) CreateContainer(ctx context.Context, r *criv1.CreateContainerRequest, o ...grpc.CallOption) (*criv1.CreateContainerResponse, error) {
-	if k.kills > 0 {
-		k.kills--
-		if _, err := k.StopPodSandbox(ctx, &criv1.StopPodSandboxRequest{PodSandboxId: r.PodSandboxId}); err != nil {
-			return nil, err
-		}
+	if k.kills == 0 {
+		return k.RuntimeServiceClient.CreateContainer(ctx, r, o...)
 	}
-	return k.RuntimeServiceClient.CreateContainer(ctx, r, o...)
+	k.kills--
+	k.late.run(func() {
+		time.Sleep(200 * time.Millisecond)
+		_, _ = k.StopPodSandbox(context.WithoutCancel(ctx), &criv1.StopPodSandboxRequest{PodSandboxId: r.PodSandboxId})
+	})
+	return nil, errors.New("namespace path: no such file or directory")
 }
 
 func TestCRIBrokenRuntime(t *testing.T) {
