@@ -65,6 +65,11 @@ func (w *wires) pods() string { return fmt.Sprintf("10.%d.128.0/17", w.number) }
 // plug gives a host its eth0.
 func (w *wires) plug(ctx context.Context, h *Host, i int) error {
 	plug := fmt.Sprintf("gvtest%dn%d", w.number, i)
+	// The kernel takes its time to remove the one of an ended host, which had
+	// this number before. It may be gone by the time it is deleted.
+	if _, err := net.InterfaceByName(plug); err == nil {
+		_ = runLines(ctx, "ip link delete "+plug)
+	}
 	err := runLines(ctx,
 		fmt.Sprintf("ip link add %s type veth peer name eth0 netns %d", plug, h.Pid()),
 		fmt.Sprintf("ip link set %s master %s up", plug, w.bridge()),
