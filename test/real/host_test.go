@@ -23,7 +23,7 @@ func TestHostLeavesNothing(t *testing.T) {
 	out, err := h.Run(t.Context(), "/bin/sh", "-ec", `
 		mkdir `+h.Dir+`/full && mount -t tmpfs full `+h.Dir+`/full && touch `+h.Dir+`/full/file
 		for root in /sys/fs/cgroup /sys/fs/cgroup/*; do mkdir $root/left/over -p 2>/dev/null || true; done
-		(setsid sleep 700 >/dev/null 2>&1 &)
+		(setsid sleep 700 >/dev/null 2>&1 &); until ps -C sleep -o args | grep -q 700; do sleep 0.05; done
 		ls /sys/class/net; ps -e -o comm,args | grep -c .; ps -C sleep -o args`)
 	if err != nil {
 		t.Fatal(err)
