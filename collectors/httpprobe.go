@@ -1,6 +1,7 @@
 package collectors
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -85,6 +86,10 @@ func ask(client *http.Client, req *http.Request) (a httpAnswer) {
 		a.err = fmt.Errorf("the answer was not whole in time, %d bytes came: %w", len(a.body), err)
 	case err != nil:
 		a.err = err
+	case req.Context().Err() != nil:
+		// A server that notices that we hang up may say something yet, which
+		// then is not what was asked for.
+		a.err = context.Cause(req.Context())
 	case len(a.body) > maxHTTPBody:
 		a.err = errors.New("the answer is larger than " + size(maxHTTPBody))
 	default:
