@@ -192,6 +192,17 @@ func TestControllerManager(t *testing.T) {
 		}
 	})
 
+	// It ends when the API server does before it has started its controllers.
+	until(t, 40*time.Second, "its controllers are among its checks", func() bool {
+		s = run(t, check, electedTimeout)
+		checks := 0
+		for _, sample := range s.samples {
+			if sample.Metric == &m.checkUp {
+				checks++
+			}
+		}
+		return checks > 20
+	})
 	must(t, plane.APIServer.Kill())
 	s = run(t, check, electedTimeout)
 	s.expect(t, host, health.OK)
