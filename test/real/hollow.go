@@ -101,7 +101,7 @@ func startHollowNode(ctx context.Context, name string, o HollowNodesOptions) (*H
 			"--morph=kubelet", "--name=" + name, "--kubeconfig=/tmp/kubeconfig", "--use-host-image-service=false",
 			"--kubelet-port=" + strconv.Itoa(ports[0]), "--kubelet-read-only-port=" + strconv.Itoa(ports[1])}, o.ExtraArgs...)
 		n.Process = NewProcess(Command{Name: name, Path: "/usr/bin/unshare", Args: args, Log: o.Log})
-		if err := n.Process.Start(); err != nil {
+		if err := n.Start(); err != nil {
 			return err
 		}
 		if err := awaitReady(ctx, n.Process, answers200(plainClient(), n.URL+"/healthz")); err != nil {
