@@ -172,7 +172,7 @@ func need(tb testing.TB, names ...string) (path string) {
 	for _, name := range names {
 		var err error
 		if path, err = exec.LookPath(name); err != nil {
-			missing := "install the package that brings it: containerd, runc, containernetworking-plugins, docker.io: "
+			missing := "install the package that brings it: containerd, runc, containernetworking-plugins, docker.io, e2fsprogs: "
 			if os.Getenv("CI") == "true" {
 				tb.Fatal(missing, err)
 			}
