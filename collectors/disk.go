@@ -6,114 +6,60 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
-	"syscall"
+	"slices"
 	"time"
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/procfs"
-
-	"github.com/grapevine-mesh/grapevine/health"
-)
-
-// What the disk check exports. Labels: device is the mount's source.
-var (
-	diskLabels = []string{"mountpoint", "device"}
-
-	diskFsyncSeconds = Metric{
-		Name: "grapevine_disk_fsync_duration_seconds", Type: health.Histogram, Labels: diskLabels,
-		Help:    "Time to write 4 KiB to a new file and fsync it.",
-		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
-	}
-	diskFsyncLast = Metric{
-		Name: "grapevine_disk_fsync_last_duration_seconds", Type: health.Gauge, Labels: diskLabels,
-		Help: "Time the last write and fsync took; while one has not returned, the time since it began.",
-	}
-	diskFsyncSuccess = Metric{
-		Name: "grapevine_disk_fsync_success", Type: health.Gauge, Labels: diskLabels,
-		Help: "Whether the last write and fsync returned without an error.",
-	}
-	diskSize = Metric{
-		Name: "grapevine_disk_size_bytes", Type: health.Gauge, Labels: diskLabels,
-		Help: "Size of the file system.",
-	}
-	diskFree = Metric{
-		Name: "grapevine_disk_free_bytes", Type: health.Gauge, Labels: diskLabels,
-		Help: "Free space of the file system, with what is reserved for root.",
-	}
-	diskAvailable = Metric{
-		Name: "grapevine_disk_available_bytes", Type: health.Gauge, Labels: diskLabels,
-		Help: "Free space of the file system for ordinary users.",
-	}
-	diskInodes = Metric{
-		Name: "grapevine_disk_inodes", Type: health.Gauge, Labels: diskLabels,
-		Help: "Inodes of the file system; 0 where their number is not fixed.",
-	}
-	diskInodesFree = Metric{
-		Name: "grapevine_disk_inodes_free", Type: health.Gauge, Labels: diskLabels,
-		Help: "Free inodes of the file system.",
-	}
-	diskReadOnly = Metric{
-		Name: "grapevine_disk_read_only", Type: health.Gauge, Labels: diskLabels,
-		Help: "Whether the file system is mounted, or was turned, read-only.",
-	}
 )
 
 func diskSpec() Spec {
 	return Spec{
-		Name:    "disk",
-		Summary: "write latency, space, inodes and read-only state of the file systems etcd and the agent write to",
-		Why:     "etcd confirms nothing before its log is on disk: a slow, full or read-only disk makes the API unstable, and then everything above it.",
-		Remedy:  "Confirm with iostat -x 1 and dmesg on that node. Move etcd to a local SSD, end what else writes to the device, free space, or replace the disk.",
-		Subject: "mount point",
-		Metrics: []Metric{
-			diskFsyncSeconds, diskFsyncLast, diskFsyncSuccess, diskSize, diskFree, diskAvailable, diskInodes, diskInodesFree, diskReadOnly,
-		},
+		Name:     "disk",
+		Summary:  "file systems that matter, of etcd, containers, the kubelet and the node itself: write latency, space, inodes, read-only state, and the health of the devices below",
+		Why:      "etcd confirms nothing before its log is on disk: a slow, full or read-only disk makes the API unstable, and then everything above it. A full disk makes the kubelet evict pods.",
+		Remedy:   "Confirm with iostat -x 1, df and dmesg on that node. Move etcd to a local SSD, end what else writes to the device, free space, or replace the disk. After errors of a file system run fsck before you mount it again.",
+		Subject:  "mount point",
+		Metrics:  diskMetrics,
 		Settings: func() Settings { return defaultDiskSettings() },
 	}
 }
 
-// diskCheck probes one path of every file system.
+// diskCheck probes one path of every file system, and reads what the kernel
+// counts of the devices below.
 type diskCheck struct {
 	settings diskSettings
 	logger   log.Logger
 	probes   []*diskProbe
-	optional map[string]bool // paths that may be missing
 	latency  *prometheus.HistogramVec
+	devices  *blockDevices
+	// histories of the file systems seen, by mount point; one run at a time
+	// touches them. There are no more of them than probes.
+	histories map[string]*diskHistory
 }
 
-// New takes the configured paths, or looks for those that matter.
-func (s *diskSettings) New(env Env) (Collector, error) { return s.newWith(etcdDataDirs, env) }
+// diskHistory is what is remembered of a file system from run to run.
+type diskHistory struct {
+	filling  diskFilling
+	writable bool // it was, once
+	errors   rising
+}
 
-// newWith is New with the places where etcd may keep its data.
-func (s *diskSettings) newWith(dataDirs []string, env Env) (Collector, error) {
+// New takes the configured paths, or those that matter. Which of these exist
+// is seen in each run: looking now could hang.
+func (s *diskSettings) New(env Env) (Collector, error) {
+	if _, err := os.Lstat(env.Paths.Root); err != nil {
+		return nil, fmt.Errorf("the node's root file system is %w: %s: %w", ErrAbsent, env.Paths.Root, err)
+	}
 	c := &diskCheck{
 		settings: *s, logger: log.With(env.Logger, "check", "disk"),
-		optional: make(map[string]bool), latency: diskFsyncSeconds.Histogram(env.Registry),
+		latency: diskFsyncSeconds.Histogram(env.Registry), devices: newBlockDevices(env.Paths),
+		histories: make(map[string]*diskHistory),
 	}
-	paths := s.Paths
-	if len(paths) == 0 {
-		found := env.StoragePath != ""
-		if found {
-			paths = []string{env.StoragePath}
-		}
-		// Which of these exist is seen in each run: looking now could hang.
-		for _, dir := range dataDirs {
-			c.optional[dir] = true
-			paths = append(paths, dir)
-			if !found {
-				_, err := os.Stat(dir)
-				found = err == nil || !errors.Is(err, fs.ErrNotExist)
-			}
-		}
-		if !found {
-			return nil, fmt.Errorf("a disk to probe is %w: none of %s exists, and no paths are configured", ErrAbsent, strings.Join(dataDirs, ", "))
-		}
-	}
-	for _, path := range paths {
-		c.probes = append(c.probes, &diskProbe{path: path})
+	for _, place := range s.places(env) {
+		c.probes = append(c.probes, &diskProbe{diskPlace: place})
 	}
 	return c, nil
 }
@@ -121,131 +67,104 @@ func (s *diskSettings) newWith(dataDirs []string, env Env) (Collector, error) {
 // Name is the check's name.
 func (c *diskCheck) Name() string { return "disk" }
 
-// Collect probes all file systems at once.
+// Collect looks at all file systems at once.
 func (c *diskCheck) Collect(ctx context.Context, r *Report) error {
 	ctx, cancel := finishing(ctx)
 	defer cancel()
+	systems := c.fileSystems(ctx)
+	for _, s := range systems {
+		select {
+		case <-s.members[0].look.done:
+		case <-ctx.Done():
+		}
+	}
+	now := r.now()
+	devices := c.devices.look(now, systems)
+	devices.export(r)
+	for _, s := range systems {
+		c.judge(r, s, devices, now)
+	}
+	return nil
+}
+
+// fileSystem is what one verdict is about: the places that lie on it.
+type fileSystem struct {
+	mount
+	members []member // the first is the one that is probed
+}
+
+// member is a place on a file system, and how it was looked at.
+type member struct {
+	*diskProbe
+	look *diskLook
+}
+
+// fileSystems starts a look at every place, and puts those together that lie
+// on one file system. The first of each goes on to the end.
+func (c *diskCheck) fileSystems(ctx context.Context) []*fileSystem {
 	looks := make([]*diskLook, len(c.probes))
 	fresh := make([]bool, len(c.probes))
 	for i, p := range c.probes {
 		looks[i], fresh[i] = p.start()
 	}
-	c.choose(ctx, looks, fresh)
-	mounts, err := procfs.GetMounts()
-	if err != nil { // the verdicts then lack the device's name
-		level.Warn(c.logger).Log("msg", "reading mountinfo", "err", err)
-	}
-	var judged parallel
-	for i, p := range c.probes {
-		if looks[i] == nil {
-			continue
-		}
-		judged.run(func() {
-			select {
-			case <-looks[i].done:
-			case <-ctx.Done():
-			}
-			c.judge(r, p, looks[i], mountOf(mounts, p.place()))
-		})
-	}
-	judged.wait()
-	return nil
-}
-
-// choose lets one path of each device write, the first in the order of the
-// settings, and sets the looks of all others to nil. A path whose device does
-// not come to be known takes at most half the time of the run; one that hangs
-// since an earlier run takes none.
-func (c *diskCheck) choose(ctx context.Context, looks []*diskLook, fresh []bool) {
+	// A place whose device does not come to be known takes at most half the
+	// time of the run; one that hangs since an earlier run takes none.
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-time.Until(deadline)/2))
 		defer cancel()
 	}
-	taken := make(map[uint64]bool)
-	for i, l := range looks {
+	tables := c.mountTables()
+	var systems []*fileSystem
+	for i, p := range c.probes {
 		if fresh[i] {
 			select {
-			case <-l.resolved:
+			case <-looks[i].resolved:
 			case <-ctx.Done():
 			}
 		}
-		found, _, _ := l.now()
-		first := found.device == 0 || !taken[found.device]
-		taken[found.device] = true
+		found, _, _ := looks[i].now()
+		missing := errors.Is(found.err, fs.ErrNotExist) && p.optional
+		m := mountOf(tables[p.paths], p.resolvedPath())
+		own := p.paths != c.devices.paths
+		if own { // where a container's own mounts are, nobody on the node knows
+			m.point = p.path
+		}
+		at := slices.IndexFunc(systems, func(s *fileSystem) bool {
+			return s.point == m.point || found.device != 0 && slices.ContainsFunc(s.members, func(o member) bool { return o.knownDevice() == found.device })
+		})
 		if fresh[i] {
 			// Word also for one that is still in stat: when it wakes up, its
 			// run is over.
-			l.chosen <- first && found.device != 0
+			looks[i].chosen <- at < 0 && !missing && found.device != 0
 		}
-		missing := errors.Is(found.err, fs.ErrNotExist) && c.optional[c.probes[i].path]
-		if !first || missing {
-			looks[i] = nil
+		switch {
+		case missing:
+		case at < 0:
+			systems = append(systems, &fileSystem{mount: m, members: []member{{p, looks[i]}}})
+		default:
+			s := systems[at]
+			if !own && s.members[0].paths != p.paths {
+				s.mount = m
+			}
+			s.members = append(s.members, member{p, looks[i]})
 		}
 	}
+	return systems
 }
 
-// judge exports and judges what a look has found until now.
-func (c *diskCheck) judge(r *Report, p *diskProbe, l *diskLook, m mount) {
-	found, step, since := l.now()
-	limits := c.settings.Thresholds
-	a := &assessment{about: fmt.Sprintf("%v, which holds %s,", m, p.path)}
-	if u := found.usage; u != nil {
-		r.Sample(&diskSize, u.total, m.point, m.device)
-		r.Sample(&diskFree, u.free, m.point, m.device)
-		r.Sample(&diskAvailable, u.available, m.point, m.device)
-		r.Sample(&diskInodes, u.inodes, m.point, m.device)
-		r.Sample(&diskInodesFree, u.inodesFree, m.point, m.device)
-		if used := u.total - u.free; used+u.available > 0 {
-			ratio := used / (used + u.available)
-			a.hold(ratio, limits.Usage, "ratio", "is %s full, %s are left", percent(ratio), size(u.available))
+// mountTables reads the mount tables of all places.
+func (c *diskCheck) mountTables() map[Paths][]*procfs.MountInfo {
+	tables := make(map[Paths][]*procfs.MountInfo)
+	for _, p := range c.probes {
+		if _, had := tables[p.paths]; had {
+			continue
 		}
-		if u.inodes > 0 {
-			ratio := 1 - u.inodesFree/u.inodes
-			a.hold(ratio, limits.Inodes, "ratio", "has %s of its inodes in use", percent(ratio))
+		mounts, err := p.paths.mounts()
+		if err != nil { // the verdicts then lack the device's name
+			level.Warn(c.logger).Log("msg", "reading mountinfo", "err", err)
 		}
+		tables[p.paths] = mounts
 	}
-	readOnly := m.readOnly || found.usage != nil && found.usage.readOnly || errors.Is(found.err, syscall.EROFS)
-	r.Sample(&diskReadOnly, boolean(readOnly), m.point, m.device)
-
-	took := found.fsync
-	select {
-	case <-l.done:
-		c.judgeEnd(a, found, readOnly)
-		if found.err == nil && !found.fsynced { // it came back when its run was over
-			took = since.Sub(l.begun)
-			a.add(health.Critical, "answers only after %s", seconds(took.Seconds()))
-		}
-	default:
-		took = time.Since(since)
-		a.findings = append(a.findings, finding{
-			status:   health.Critical,
-			text:     fmt.Sprintf("does not answer: %s has not returned for %.0f s", step, took.Seconds()),
-			evidence: health.Evidence{Value: took.Seconds(), Threshold: limits.Fsync.Critical.Seconds(), Unit: "seconds"},
-		})
-	}
-	if found.fsynced {
-		seconds := found.fsync.Seconds()
-		c.latency.WithLabelValues(m.point, m.device).Observe(seconds)
-		_, limit := limits.Fsync.seconds().judge(0)
-		a.measured = health.Evidence{Value: seconds, Threshold: limit, Unit: "seconds"}
-	}
-	r.Sample(&diskFsyncLast, took.Seconds(), m.point, m.device)
-	r.Sample(&diskFsyncSuccess, boolean(found.fsynced && found.err == nil), m.point, m.device)
-	a.verdict(r, m.point)
-}
-
-// judgeEnd judges a look that has ended.
-func (c *diskCheck) judgeEnd(a *assessment, found diskFound, readOnly bool) {
-	switch {
-	case found.err == nil && found.fsynced:
-		took := found.fsync.Seconds()
-		a.hold(took, c.settings.Thresholds.Fsync.seconds(), "seconds", "needs %s to write and fsync 4 KiB; etcd asks for less than 0.01 s", seconds(took))
-	case readOnly:
-		a.add(health.Critical, "is read-only")
-	case errors.Is(found.err, fs.ErrPermission):
-		a.add(health.Unknown, "may not be probed by this user: %s: %s", found.failed, cause(found.err, 0))
-	case found.err != nil:
-		a.add(health.Critical, "fails: %s: %s", found.failed, cause(found.err, 0))
-	}
+	return tables
 }

@@ -25,11 +25,12 @@ const (
 // goroutine of its own, which may never come back from the kernel: then the
 // next runs wait for it and start no other.
 type diskProbe struct {
-	path string
+	diskPlace
 
 	mu       sync.Mutex // guards what follows
 	running  *diskLook  // nil when none is under way
 	resolved string     // path without symbolic links, empty until known
+	device   uint64     // that it lay on when last looked at, 0 until known
 	tidied   bool       // leftovers were removed
 }
 
@@ -37,7 +38,7 @@ type diskProbe struct {
 type diskLook struct {
 	begun    time.Time
 	resolved chan struct{} // closed when the device is known, or the look has ended
-	chosen   chan bool     // takes one word: whether to write here, or only to look
+	chosen   chan bool     // takes one word: whether to go on, for this file system
 	done     chan struct{} // closed when the look has ended
 
 	mu    sync.Mutex // guards what follows
@@ -98,8 +99,8 @@ func (p *diskProbe) start() (look *diskLook, fresh bool) {
 	return l, true
 }
 
-// place is the path to look for among the mounts.
-func (p *diskProbe) place() string {
+// resolvedPath is the path to look for among the mounts.
+func (p *diskProbe) resolvedPath() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.resolved != "" {
@@ -108,12 +109,20 @@ func (p *diskProbe) place() string {
 	return p.path
 }
 
+// knownDevice is the one of the last look that got so far.
+func (p *diskProbe) knownDevice() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.device
+}
+
 // look does the work, calling known as soon as the device is.
 func (p *diskProbe) look(l *diskLook, known func()) error {
-	path, err := filepath.EvalSymlinks(p.path)
+	resolved, err := p.paths.follow(p.path)
 	if err != nil {
 		return err
 	}
+	path := p.paths.inRoot(resolved)
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
@@ -123,7 +132,7 @@ func (p *diskProbe) look(l *diskLook, known func()) error {
 		return syscall.ENOTDIR
 	}
 	p.mu.Lock()
-	p.resolved = path
+	p.resolved, p.device = resolved, stat.Dev
 	tidied := p.tidied
 	p.tidied = true
 	p.mu.Unlock()
@@ -149,6 +158,10 @@ func (p *diskProbe) look(l *diskLook, known func()) error {
 			readOnly: fs.Flags&unix.ST_RDONLY != 0,
 		}
 	})
+	if p.use != probed {
+		l.begin("end")
+		return nil
+	}
 	if !tidied {
 		l.begin("readdir")
 		removeLeftovers(path)

@@ -91,22 +91,65 @@ func TestDiskPathsThatCannotBeProbed(t *testing.T) {
 	}
 }
 
+// TestDiskDetection looks at a node whose root is elsewhere, as from a
+// container: what lies on one file system is one subject.
 func TestDiskDetection(t *testing.T) {
-	dir := t.TempDir()
-	absent, present := filepath.Join(dir, "absent"), filepath.Join(dir, "present")
-	if _, err := defaultDiskSettings().newWith([]string{absent}, testEnv()); !errors.Is(err, ErrAbsent) || !strings.Contains(err.Error(), absent) {
-		t.Errorf("error %v", err)
+	t.Parallel()
+	root := t.TempDir()
+	const etcd, kubelet, docker = "var/lib/rancher/k3s/server/db/etcd", "var/lib/kubelet", "data/docker"
+	long := time.Now().Add(-time.Hour).Truncate(time.Second)
+	for _, dir := range []string{etcd, kubelet, docker} {
+		must(t, os.MkdirAll(filepath.Join(root, dir), 0o700))
+		must(t, os.Chtimes(filepath.Join(root, dir), long, long))
 	}
-	must(t, os.Mkdir(present, 0o700))
-	for name, env := range map[string]Env{"etcd's": testEnv(), "the agent's": {Logger: testEnv().Logger, Registry: testEnv().Registry, StoragePath: present}} {
-		s := lenient()
-		check, err := s.newWith([]string{absent, present}, env)
-		if err != nil {
-			t.Fatal(err)
+	// Taken from the node's root, not from ours.
+	must(t, os.Symlink("/data/docker", filepath.Join(root, "var/lib/docker")))
+	env := envAt(root)
+	env.StoragePath = t.TempDir()
+	check, err := defaultDiskSettings().New(env)
+	must(t, err)
+	c := check.(*diskCheck)
+	c.settings.Thresholds = lenient().Thresholds
+	got := run(t, check, diskTimeout)
+	m := mountAt(t, "/")
+	if len(got.results) != 1 || got.results[m.point].Status != health.OK {
+		t.Fatalf("%+v", got.results)
+	}
+	for dir, wrote := range map[string]bool{etcd: true, kubelet: false, docker: false} {
+		info, err := os.Stat(filepath.Join(root, dir))
+		must(t, err)
+		if info.ModTime().Equal(long) == wrote {
+			t.Errorf("%s: written to at %v", dir, info.ModTime())
 		}
-		got := run(t, check, diskTimeout)
-		if len(got.results) != 1 || got.results[mountAt(t, present).point].Status != health.OK {
-			t.Errorf("%s: %+v", name, got.results)
+	}
+	systems := c.fileSystems(t.Context())
+	<-systems[0].members[0].look.done
+	want := "which holds etcd's data, the agent's state, containers and images, k3s's data, containers and images, the kubelet's data and pod volumes,"
+	if about := systems[0].about(); !strings.HasSuffix(about, want) || !strings.HasPrefix(about, m.String()) {
+		t.Errorf("about %q", about)
+	}
+	env.Paths.Root = filepath.Join(root, "absent")
+	if _, err := defaultDiskSettings().New(env); !errors.Is(err, ErrAbsent) || !strings.Contains(err.Error(), env.Paths.Root) {
+		t.Errorf("without a root: %v", err)
+	}
+}
+
+// TestDiskEtcdElsewhere reads where kubeadm was told to keep etcd's data.
+func TestDiskEtcdElsewhere(t *testing.T) {
+	t.Parallel()
+	tree := newSysTree(t)
+	for manifest, want := range map[string]string{
+		"    - etcd\n    - --data-dir=/data/etcd\n    - --name=n1\n": "/data/etcd",
+		`command: ["etcd", "--data-dir=/data/etcd/", "--name=n1"]`:   "/data/etcd",
+		"    - --data-dir=/var/lib/etcd\n":                           "/var/lib/etcd",
+		"    - --data-dir=relative\n":                                "/var/lib/etcd",
+		"":                                                           "/var/lib/etcd",
+	} {
+		tree.write("root"+etcdManifest, manifest)
+		env := testEnv()
+		env.Paths = tree.paths()
+		if first := defaultDiskSettings().places(env)[0]; first.path != want || first.use != probed || !first.optional {
+			t.Errorf("%q: %+v", manifest, first)
 		}
 	}
 }
@@ -179,6 +222,32 @@ func TestDiskReadOnly(t *testing.T) {
 	}
 }
 
+// TestDiskReadOnlyForTheAgent is a container that sees the node's files but
+// may not write to them: that says nothing of the node's disk.
+func TestDiskReadOnlyForTheAgent(t *testing.T) {
+	t.Parallel()
+	tree := newSysTree(t)
+	tree.mountTable("0:31 / overlay overlay", "8:1 /var/lib/etcd ext4 /dev/sda1")
+	root := tree.paths().Root
+	needMounts(t, func() error { return unix.Mount(root, root, "", unix.MS_BIND, "") })
+	defer unmount(t, root)
+	check := tree.check("/var/lib/etcd")
+	check(0).expect(t, "/var/lib/etcd", health.OK)
+	must(t, unix.Mount("", root, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
+	got := check(time.Minute)
+	got.expect(t, "/var/lib/etcd", health.OK)
+	if got.value(t, &diskReadOnly, "/var/lib/etcd", "/dev/sda1") != 0 {
+		t.Error("it is shown as read-only")
+	}
+	env := testEnv()
+	env.Paths = tree.paths()
+	probing, err := lenient("/var/lib/etcd").New(env)
+	must(t, err)
+	run(t, probing, diskTimeout).expect(t, "/var/lib/etcd", health.Unknown, "device /dev/sda1", "the agent sees it read-only, give it a mount it can write to")
+	tree.write("proc/1/mountinfo", "20 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw,emergency_ro\n")
+	run(t, probing, diskTimeout).expect(t, "/", health.Critical, "was turned read-only after an error")
+}
+
 func TestDiskFull(t *testing.T) {
 	dir := t.TempDir()
 	needMounts(t, func() error { return unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k,nr_inodes=20") })
@@ -200,15 +269,24 @@ func TestDiskFull(t *testing.T) {
 }
 
 func TestMountOf(t *testing.T) {
+	ro, rw := map[string]string{"ro": ""}, map[string]string{"rw": ""}
 	mounts := []*procfs.MountInfo{
-		{MountPoint: "/", Source: "/dev/sda1", FSType: "ext4"},
+		{MountPoint: "/", Source: "/dev/sda1", FSType: "ext4", MajorMinorVer: "8:1"},
+		{MountPoint: "/old", Source: "/dev/sdd1", FSType: "ext4", Options: rw, SuperOptions: ro},
+		{MountPoint: "/new", Source: "/dev/sde1", FSType: "ext4", Options: rw, SuperOptions: map[string]string{"rw": "", "emergency_ro": ""}},
+		{MountPoint: "/made-so", Source: "/dev/sdf1", FSType: "ext4", Options: ro, SuperOptions: ro},
+		{MountPoint: "/image", Source: "/dev/loop0", FSType: "squashfs", Options: rw, SuperOptions: ro},
 		{MountPoint: "/var/lib", Source: "/dev/sdb1", FSType: "xfs", Options: map[string]string{"ro": ""}},
 		{MountPoint: "/var/lib", Source: "/dev/sdc1", FSType: "xfs"},
 		{MountPoint: `/mnt/with\040space`, Source: "tmpfs", FSType: "tmpfs", SuperOptions: map[string]string{"ro": ""}},
 	}
 	for path, want := range map[string]mount{
 		"/var/lib/etcd":       {point: "/var/lib", device: "/dev/sdc1", fsType: "xfs"},
-		"/var/libx":           {point: "/", device: "/dev/sda1", fsType: "ext4"},
+		"/var/libx":           {point: "/", device: "/dev/sda1", fsType: "ext4", number: "8:1"},
+		"/old/a":              {point: "/old", device: "/dev/sdd1", fsType: "ext4", readOnly: true, damaged: true},
+		"/new/a":              {point: "/new", device: "/dev/sde1", fsType: "ext4", readOnly: true, damaged: true},
+		"/made-so":            {point: "/made-so", device: "/dev/sdf1", fsType: "ext4", readOnly: true},
+		"/image":              {point: "/image", device: "/dev/loop0", fsType: "squashfs", readOnly: true},
 		"/mnt/with space/a/b": {point: "/mnt/with space", device: "tmpfs", fsType: "tmpfs", readOnly: true},
 	} {
 		if got := mountOf(mounts, path); got != want {

@@ -73,9 +73,15 @@ func envAt(root string) Env {
 // run lets c look once, and fails when it takes longer than its timeout.
 func run(t *testing.T, c Collector, timeout time.Duration) seen {
 	t.Helper()
+	return runAt(t, c, timeout, time.Now)
+}
+
+// runAt is run at a time that the test makes up.
+func runAt(t *testing.T, c Collector, timeout time.Duration, now func() time.Time) seen {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	r := NewReport(time.Now)
+	r := NewReport(now)
 	start := time.Now()
 	if err := c.Collect(ctx, r); err != nil {
 		t.Fatalf("Collect: %v", err)
