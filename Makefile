@@ -50,6 +50,12 @@ demo: build $(BIN)/etcd ## Run three etcd members and three agents until Ctrl-C 
 	@$(GO) build -o $(BIN)/demo ./test/demo
 	@exec $(BIN)/demo $(DEMO_ARGS)
 
+.PHONY: bench
+bench: build $(BIN)/etcd $(BIN)/node_exporter $(addprefix $(BIN)/,$(kube)) ## Run the benchmarks, and measure the agent beside node_exporter (BENCH_ARGS='--duration=10m')
+	$(GO) test -run '^$$' -bench . -benchmem $(PKG)
+	@$(GO) build -o $(BIN)/bench ./test/bench
+	@exec $(BIN)/bench $(BENCH_ARGS)
+
 .PHONY: lint
 lint: $(linter) ## Check formatting, go vet and golangci-lint
 	@unformatted=$$(gofmt -l $$(find . -name '*.go' -not -path './bin/*')); \
@@ -83,10 +89,14 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s)
 	done
 
 .PHONY: tools
-tools: $(servers) $(linter) ## Build all that tests and lint run: etcd, Prometheus, Kubernetes, ...
+tools: $(servers) $(BIN)/node_exporter $(linter) ## Build all that tests and lint run: etcd, Prometheus, Kubernetes, ...
 
 $(BIN)/etcd: tools/etcd/go.sum
 	cd tools/etcd && $(build_server) -ldflags '-s -w' -o $@ go.etcd.io/etcd/server/v3
+	@touch $@
+
+$(BIN)/node_exporter: tools/node_exporter/go.sum
+	cd tools/node_exporter && $(build_server) -ldflags '-s -w' -o $@ github.com/prometheus/node_exporter
 	@touch $@
 
 # Module v0.315.0 is release 3.15.0. Without the tags, a dozen clouds' service discoveries are built in.
@@ -126,6 +136,8 @@ cc:
 # that forbids it keeps the daemons from being started by their installation.
 packages      := containerd runc containernetworking-plugins docker.io iptables nftables iproute2 conntrack fuse3 dnsmasq-base
 package_files := containerd runc /usr/lib/cni/bridge dockerd iptables nft ip conntrack fusermount3 dnsmasq
+packages      := containerd runc containernetworking-plugins docker.io iptables nftables iproute2 conntrack e2fsprogs
+package_files := containerd runc /usr/lib/cni/bridge dockerd iptables nft ip conntrack mkfs.ext4
 .PHONY: packages
 packages: ## Install the container runtimes and network programs that tests of whole nodes need
 	@for file in $(package_files); do command -v "$$file" >/dev/null || missing=1; done; \

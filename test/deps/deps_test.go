@@ -36,6 +36,7 @@ var may = map[string][]string{
 	"test/deps":           {},
 	"test/netsim":         {},
 	"test/real":           {},
+	"test/bench":          {"test/real"},
 	"test/demo":           {"test/real"},
 	"test/e2e":            {"test/real"},
 }
@@ -53,6 +54,7 @@ var only = map[string][]string{
 	"google.golang.org/protobuf/encoding":                     {"mesh/frame", "mesh/exchange"},
 	"github.com/prometheus/common/expfmt":                     {"internal/exposition", "internal/web", "collectors"}, // collectors: etcd's own /metrics
 	"github.com/coreos/go-systemd/":                           {"internal/agent"},
+	"github.com/hanwen/go-fuse/":                              {"test/real"},
 	"net/http/pprof":                                          {"internal/web"},
 	"github.com/prometheus/client_golang/prometheus/promhttp": {"internal/web", "internal/exposition"},
 }

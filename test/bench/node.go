@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/grapevine-mesh/grapevine/test/real"
+)
+
+// node is one node of a cluster, with the components that the agent checks.
+type node struct {
+	dir         string
+	plane       *real.ControlPlane
+	agent       *real.Agent // the one that is measured
+	peers       []*real.Agent
+	exporter    *real.Process
+	exporterURL string
+}
+
+// start starts everything. What it has started when it fails is ended by stop.
+func (n *node) start(ctx context.Context, o options) error {
+	programs := map[string]string{"etcd": "", "kube-apiserver": "", "kube-scheduler": "", "kube-controller-manager": "", "grapevine": "", "node_exporter": ""}
+	for name := range programs {
+		path, err := real.FindBinary(name)
+		if err != nil {
+			return err
+		}
+		programs[name] = path
+	}
+	var err error
+	if n.plane, err = real.StartControlPlane(ctx, real.ControlPlaneOptions{Binaries: filepath.Dir(programs["etcd"]), Dir: n.dir}); err != nil {
+		return err
+	}
+	for i := range o.peers + 1 {
+		options := real.AgentOptions{Binary: programs["grapevine"], Dir: n.dir, Name: fmt.Sprintf("node-%d", i+1), Config: n.config(), ExtraArgs: o.agentFlags}
+		if n.agent != nil {
+			options.Join = []string{n.agent.Gossip}
+		}
+		agent, err := real.StartAgent(ctx, options)
+		if err != nil {
+			return err
+		}
+		if n.agent == nil {
+			n.agent = agent
+		} else {
+			n.peers = append(n.peers, agent)
+		}
+	}
+	return n.startExporter(ctx, programs["node_exporter"])
+}
+
+// config points the checks at what runs here; the rest they find themselves.
+func (n *node) config() string {
+	etcd := n.plane.Etcd.Members[0]
+	return fmt.Sprintf("checks:\n  etcd: {endpoints: [%q], metrics_urls: [%q]}\n  apiserver: {endpoints: [%q], kubeconfig: %q}\n",
+		etcd.ClientURL, etcd.MetricsURL, n.plane.APIServer.URL, n.plane.APIServer.Kubeconfig)
+}
+
+// startExporter starts node_exporter as it comes.
+func (n *node) startExporter(ctx context.Context, binary string) error {
+	port, err := real.FreePort()
+	if err != nil {
+		return err
+	}
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	n.exporterURL = "http://" + address
+	n.exporter = real.NewProcess(real.Command{Name: "node_exporter", Path: binary, Args: []string{"--web.listen-address=" + address}})
+	if err := n.exporter.Start(); err != nil {
+		return err
+	}
+	for {
+		resp, err := http.Get(n.exporterURL + "/")
+		if err == nil {
+			return resp.Body.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-n.exporter.Done():
+			return fmt.Errorf("node_exporter ended:\n%s", n.exporter.Log())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// checks names those that are on.
+func (n *node) checks(ctx context.Context) (string, error) {
+	families, err := n.agent.Scrape(ctx, "/metrics/local")
+	if err != nil {
+		return "", err
+	}
+	var on []string
+	for _, m := range families["grapevine_check_enabled"].GetMetric() {
+		for _, l := range m.GetLabel() {
+			if l.GetName() == "check" && m.GetGauge().GetValue() == 1 {
+				on = append(on, l.GetValue())
+			}
+		}
+	}
+	slices.Sort(on)
+	return strings.Join(on, ","), nil
+}
+
+// stop ends everything, in the order in which it depends on each other.
+func (n *node) stop() error {
+	var errs []error
+	if n.exporter != nil {
+		errs = append(errs, n.exporter.Stop())
+	}
+	for _, a := range append(n.peers, n.agent) {
+		if a != nil {
+			errs = append(errs, a.Stop())
+		}
+	}
+	if n.plane != nil {
+		errs = append(errs, n.plane.Stop())
+	}
+	return errors.Join(errs...)
+}
