@@ -33,6 +33,7 @@ func All() []Spec {
 		podsSpec(),
 		schedulerSpec(),
 		serviceSpec(),
+		systemSpec(),
 	}
 }
 

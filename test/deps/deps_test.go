@@ -55,6 +55,7 @@ var only = map[string][]string{
 	"github.com/prometheus/common/expfmt":                     {"internal/exposition", "internal/web", "collectors"}, // collectors: etcd's own /metrics
 	"github.com/coreos/go-systemd/":                           {"internal/agent"},
 	"github.com/hanwen/go-fuse/":                              {"test/real"},
+	"github.com/godbus/dbus":                                  {"collectors"},
 	"net/http/pprof":                                          {"internal/web"},
 	"github.com/prometheus/client_golang/prometheus/promhttp": {"internal/web", "internal/exposition"},
 }
