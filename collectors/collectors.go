@@ -34,6 +34,7 @@ func All() []Spec {
 		schedulerSpec(),
 		serviceSpec(),
 		systemSpec(),
+		textfileSpec(),
 	}
 }
 

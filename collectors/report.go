@@ -4,6 +4,8 @@ import (
 	"sync"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/grapevine-mesh/grapevine/health"
 )
 
@@ -19,6 +21,7 @@ type Report struct {
 	results []health.Result
 
 	maintenance []Maintenance
+	families    []*dto.MetricFamily
 }
 
 // Sample is one value of one series.
@@ -42,6 +45,27 @@ func (r *Report) Sample(m *Metric, value float64, labels ...string) {
 	if !r.closed {
 		r.samples = append(r.samples, Sample{Metric: m, Labels: labels, Value: value})
 	}
+}
+
+// Family records a whole family that somebody else made, under a name that is
+// health.Foreign; its own is a bug and panics. It is not to be changed any
+// more. It must be such that a registry takes it, and the mesh carries it.
+func (r *Report) Family(mf *dto.MetricFamily) {
+	if !health.Foreign(mf.GetName()) {
+		panic("collectors: " + mf.GetName() + " is a family of the agent's own")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.families = append(r.families, mf)
+	}
+}
+
+// Families returns the families that were recorded.
+func (r *Report) Families() []*dto.MetricFamily {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.families
 }
 
 // Verdict records what is to be said of one subject. reason is a sentence

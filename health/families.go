@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 
 	dto "github.com/prometheus/client_model/go"
 )
@@ -38,6 +39,19 @@ func FromFamilies(version, drop string, families []*dto.MetricFamily) (*Schema, 
 	}
 	return schema, values
 }
+
+// Foreign reports whether a family of that name is none of the agent's own:
+// those begin with grapevine_, or are what every Go program exports.
+func Foreign(name string) bool {
+	for _, own := range ownPrefixes {
+		if strings.HasPrefix(name, own) {
+			return false
+		}
+	}
+	return true
+}
+
+var ownPrefixes = []string{"grapevine_", "go_", "process_"}
 
 func typeOf(t dto.MetricType) Type {
 	switch t {

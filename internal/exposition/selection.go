@@ -11,10 +11,13 @@ import (
 // which one in the label "check".
 const checkPrefix = "grapevine_check_"
 
+// foreignCheck is the check that brings families of others.
+const foreignCheck = "textfile"
+
 // selection limits what is shown to some checks: the families that begin with
-// grapevine_NAME_ (dashes of NAME are underscores there), and those series of
-// grapevine_check_* that carry the label check="NAME". The empty selection
-// shows everything.
+// grapevine_NAME_ (dashes of NAME are underscores there), those of others for
+// foreignCheck, and those series of grapevine_check_* that carry the label
+// check="NAME". The empty selection shows everything.
 type selection struct {
 	checks   []string
 	prefixes []string
@@ -48,6 +51,9 @@ func (s selection) family(name string) scope {
 	}
 	if strings.HasPrefix(name, checkPrefix) {
 		return some
+	}
+	if slices.Contains(s.checks, foreignCheck) && health.Foreign(name) {
+		return whole
 	}
 	return nothing
 }

@@ -114,6 +114,9 @@ func (e *export) record(rec *record, states []collectors.Maintenance) {
 	for _, sample := range rec.samples {
 		e.add(sample.Metric, sample.Value, sample.Labels...)
 	}
+	for _, mf := range rec.families {
+		e.family(mf)
+	}
 }
 
 // add takes one value in. Of two values of one series the last counts.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/grapevine-mesh/grapevine/collectors"
 	"github.com/grapevine-mesh/grapevine/health"
 )
@@ -23,6 +25,7 @@ type outcome struct {
 	results []health.Result
 
 	maintenance []collectors.Maintenance
+	families    []*dto.MetricFamily
 
 	// err is why the run failed as a whole; nil when it did not.
 	err error
@@ -53,6 +56,7 @@ type record struct {
 
 	subjects map[string]*subject
 	samples  []collectors.Sample // of the last run alone
+	families []*dto.MetricFamily // as samples
 
 	maintenance []collectors.Maintenance // as the last run saw it
 
@@ -81,7 +85,7 @@ func (rec *record) apply(o outcome, now time.Time) []change {
 	rec.looked = true
 	if !o.again {
 		rec.runs++
-		rec.samples = o.samples
+		rec.samples, rec.families = o.samples, o.families
 		rec.took, rec.late = o.took, o.late
 		if o.err != nil {
 			rec.failures++
@@ -155,7 +159,7 @@ func (rec *record) expire(now time.Time) []change {
 	if !rec.enabled || rec.stale || now.Sub(alive) <= staleAfter*rec.timing.Interval {
 		return nil
 	}
-	rec.stale, rec.samples, rec.maintenance = true, nil, nil
+	rec.stale, rec.samples, rec.families, rec.maintenance = true, nil, nil, nil
 	reason := fmt.Sprintf("no run has finished since %s", clock(alive))
 	var changes []change
 	if rec.subjects[RunSubject] == nil {
