@@ -49,6 +49,20 @@ type Collector interface {
 	Collect(ctx context.Context, r *Report) error
 }
 
+// Parted is a Collector of several parts that each have their own Timing. The
+// schedule runs the parts, each as if it were a check, and never the whole.
+type Parted interface {
+	Collector
+	Parts() []Part
+}
+
+// Part is one of a Parted. Its Collector has the name of the whole.
+type Part struct {
+	Name      string // unlike that of all other parts
+	Collector Collector
+	Timing    Timing
+}
+
 // Spec declares a check: what is known of it before it runs.
 type Spec struct {
 	Name    string   // lower case with dashes

@@ -68,6 +68,9 @@ func (s *Schedule) Collect(ch chan<- prometheus.Metric) {
 	for _, m := range collectors.Maintenances {
 		e.add(&metricMaintenance, boolean(slices.Contains(states, m)), string(m))
 	}
+	for name, t := range tallies(s.records) {
+		e.tally(name, t)
+	}
 	for _, rec := range s.records {
 		e.record(rec, states)
 	}
@@ -96,18 +99,6 @@ func boolean(b bool) float64 {
 }
 
 func (e *export) record(rec *record, states []collectors.Maintenance) {
-	e.add(&metricEnabled, boolean(rec.enabled), rec.name)
-	if rec.enabled || rec.runs > 0 {
-		e.add(&metricRuns, float64(rec.runs), rec.name)
-		e.add(&metricFailures, float64(rec.failures), rec.name)
-	}
-	if rec.looked {
-		e.add(&metricDuration, rec.took.Seconds(), rec.name)
-		e.add(&metricDelay, rec.late.Seconds(), rec.name)
-	}
-	if !rec.finished.IsZero() {
-		e.add(&metricLastRun, float64(rec.finished.UnixMilli())/1000, rec.name)
-	}
 	for name, s := range rec.subjects {
 		e.add(&metricStatus, float64(excused(s.shown, rec.workload, states).Status), rec.name, name)
 	}

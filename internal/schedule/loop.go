@@ -80,7 +80,7 @@ func (l *loop) once(ctx context.Context, late time.Duration) bool {
 		if !l.await(ctx, r.done, r.started) {
 			return false
 		}
-		_ = level.Warn(logger).Log("msg", "overdue check has finished at last", "check", l.record.name, "took", time.Since(r.started))
+		_ = level.Warn(logger).Log("msg", "overdue check has finished at last", "check", l.record.key(), "took", time.Since(r.started))
 		return true
 	}
 	if ctx.Err() != nil {
@@ -117,6 +117,6 @@ func (l *loop) close() {
 		return
 	}
 	if err := c.Close(); err != nil && !errors.Is(err, context.Canceled) {
-		_ = level.Warn(l.schedule.logger).Log("msg", "closing a check", "check", l.record.name, "err", err)
+		_ = level.Warn(l.schedule.logger).Log("msg", "closing a check", "check", l.record.key(), "err", err)
 	}
 }

@@ -21,9 +21,9 @@ func Once(ctx context.Context, checks []Check, logger log.Logger) []health.Resul
 		results []health.Result
 		wg      sync.WaitGroup
 	)
-	for _, c := range checks {
+	for _, c := range parts(checks) {
 		wg.Go(func() {
-			rec := record{name: c.Collector.Name(), timing: collectors.Timing{FailureThreshold: 1, SuccessThreshold: 1}}
+			rec := record{name: c.Collector.Name(), part: c.part, timing: collectors.Timing{FailureThreshold: 1, SuccessThreshold: 1}}
 			r := start(ctx, c, logger)
 			overdue := time.NewTimer(c.Timing.Timeout + time.Second)
 			defer overdue.Stop()

@@ -12,7 +12,8 @@ import (
 )
 
 // RunSubject is the subject of verdicts on a check's run itself: that it
-// could not be run, panicked, or has not finished.
+// could not be run, panicked, or has not finished. Of a part it is followed
+// by the part's name.
 const RunSubject = "run"
 
 // staleAfter is the number of intervals without a finished run after which
@@ -47,7 +48,8 @@ type change struct {
 // record is all that is known of one check. It outlives reloads. The
 // schedule's lock guards it.
 type record struct {
-	name    string
+	name    string // of the check
+	part    string // as in Check
 	enabled bool
 	timing  collectors.Timing
 	since   time.Time // when it was enabled
@@ -65,6 +67,22 @@ type record struct {
 	took, late     time.Duration
 	looked         bool // a run has ended or is overdue since enabled
 	stale          bool // expire has spoken, and no run has finished since
+}
+
+// key is unlike that of all other records.
+func (rec *record) key() string {
+	if rec.part == "" {
+		return rec.name
+	}
+	return rec.name + "/" + rec.part
+}
+
+// runSubject is the subject of verdicts on the run.
+func (rec *record) runSubject() string {
+	if rec.part == "" {
+		return RunSubject
+	}
+	return RunSubject + " of " + rec.part
 }
 
 // enable readies the record for runs by timing. What is known stays.
@@ -103,13 +121,13 @@ func (rec *record) apply(o outcome, now time.Time) []change {
 		}
 	}
 	if o.err != nil {
-		seen[RunSubject] = unknown(RunSubject, o.err.Error(), now)
+		seen[rec.runSubject()] = unknown(rec.runSubject(), o.err.Error(), now)
 	}
 	for name := range rec.subjects {
 		if _, ok := seen[name]; ok {
 			continue
 		}
-		if !o.partial || name == RunSubject {
+		if !o.partial || name == rec.runSubject() {
 			delete(rec.subjects, name)
 			continue
 		}
@@ -162,11 +180,11 @@ func (rec *record) expire(now time.Time) []change {
 	rec.stale, rec.samples, rec.families, rec.maintenance = true, nil, nil, nil
 	reason := fmt.Sprintf("no run has finished since %s", clock(alive))
 	var changes []change
-	if rec.subjects[RunSubject] == nil {
-		changes = rec.observe(unknown(RunSubject, reason, now), now)
+	if rec.subjects[rec.runSubject()] == nil {
+		changes = rec.observe(unknown(rec.runSubject(), reason, now), now)
 	}
 	for name, s := range rec.subjects {
-		if name == RunSubject {
+		if name == rec.runSubject() {
 			continue
 		}
 		from := s.shown

@@ -25,6 +25,24 @@ type Check struct {
 	Collector collectors.Collector
 	Timing    collectors.Timing
 	Workload  bool // as in collectors.Spec
+
+	part string // of a collectors.Parted; empty: the collector is whole
+}
+
+// parts puts in the place of a collectors.Parted its parts.
+func parts(checks []Check) []Check {
+	var all []Check
+	for _, c := range checks {
+		parted, ok := c.Collector.(collectors.Parted)
+		if !ok {
+			all = append(all, c)
+			continue
+		}
+		for _, p := range parted.Parts() {
+			all = append(all, Check{Collector: p.Collector, Timing: p.Timing, Workload: c.Workload, part: p.Name})
+		}
+	}
+	return all
 }
 
 // Config is what a Schedule needs.
@@ -52,8 +70,8 @@ type Schedule struct {
 
 	startedUntil time.Time
 
-	mu      sync.Mutex // guards all below
-	records map[string]*record
+	mu      sync.Mutex         // guards all below
+	records map[string]*record // by key
 	loops   []*loop
 	retired []*loop         // replaced, but possibly still in their last run
 	ctx     context.Context // of Run; nil while it does not run
@@ -77,9 +95,20 @@ func New(cfg Config) *Schedule {
 		s.grace = 2 * time.Second
 	}
 	for _, name := range cfg.Known {
-		s.records[name] = &record{name: name}
+		s.record(name, "")
 	}
 	return s
+}
+
+// record finds or makes the record of a check or a part. It needs s.mu once
+// the schedule is in use.
+func (s *Schedule) record(name, part string) *record {
+	rec := &record{name: name, part: part}
+	if known, ok := s.records[rec.key()]; ok {
+		return known
+	}
+	s.records[rec.key()] = rec
+	return rec
 }
 
 // Replace makes checks, of different names, the ones that are run. Verdicts
@@ -100,18 +129,13 @@ func (s *Schedule) Replace(checks []Check) {
 	}
 	s.loops = nil
 	off := maps.Clone(s.records)
-	for _, c := range checks {
-		name := c.Collector.Name()
-		rec, ok := s.records[name]
-		if !ok {
-			rec = &record{name: name}
-			s.records[name] = rec
-		}
-		delete(off, name)
+	for _, c := range parts(checks) {
+		rec := s.record(c.Collector.Name(), c.part)
+		delete(off, rec.key())
 		rec.enable(c, time.Now())
 		l := &loop{Check: c, schedule: s, record: rec, done: make(chan struct{})}
 		for _, old := range s.retired {
-			if old.record == rec {
+			if old.record.key() == rec.key() {
 				l.before = old.done // the newest one, which itself waits for those before
 			}
 		}
@@ -120,7 +144,14 @@ func (s *Schedule) Replace(checks []Check) {
 			s.start(l)
 		}
 	}
-	for _, rec := range off {
+	for key, rec := range off {
+		if rec.part != "" { // its name may never come back
+			whole := s.record(rec.name, "")
+			whole.runs += rec.runs
+			whole.failures += rec.failures
+			delete(s.records, key)
+			continue
+		}
 		rec.disable()
 	}
 	s.signal()
@@ -166,7 +197,7 @@ func (s *Schedule) Run(ctx context.Context) error {
 			var left []string
 			for _, l := range all {
 				if !l.ended() {
-					left = append(left, l.record.name)
+					left = append(left, l.record.key())
 				}
 			}
 			return fmt.Errorf("checks did not end within %v and are left behind: %v", s.grace, left)
