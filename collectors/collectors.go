@@ -22,6 +22,7 @@ func All() []Spec {
 		clockSpec(),
 		controllerManagerSpec(),
 		criSpec(),
+		customSpec(),
 		diskSpec(),
 		dnsSpec(),
 		dockerSpec(),

@@ -159,8 +159,9 @@ func (d *decoder) top(root *yaml.Node, cfg *Config) {
 }
 
 // lineOf finds the line that an error which starts with "key: " or
-// "key: key: " speaks of. A key that is left to its default has none: then it
-// is the line of the innermost block.
+// "key: key: " speaks of; of a list the key is the number of the item, from 1
+// on. A key that is left to its default has none: then it is the line of the
+// innermost block.
 func lineOf(block entry, message string) int {
 	key, value := block.key, block.value
 	for {
@@ -169,6 +170,9 @@ func lineOf(block entry, message string) int {
 			return key.Line
 		}
 		next, ok := find(value, name)
+		if !ok {
+			next, ok = item(value, name)
+		}
 		if !ok {
 			return key.Line
 		}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,6 +28,15 @@ type settings struct {
 	Limits    map[string]limits `yaml:"limits"`
 	Latency   limits            `yaml:"latency"`
 	Small     int8              `yaml:"small"`
+	Items     []settingsItem    `yaml:"items"`
+}
+
+// settingsItem is of a list, with a block that may be left out.
+type settingsItem struct {
+	collectors.Timing `yaml:",inline"`
+
+	Title string  `yaml:"title"`
+	Inner *limits `yaml:"inner"`
 }
 
 func (s *settings) New(collectors.Env) (collectors.Collector, error) { return nil, nil }
@@ -37,6 +47,14 @@ func (s *settings) Validate() error {
 	}
 	if s.Latency.Warning > s.Latency.Critical {
 		return errText("latency: warning: above critical")
+	}
+	for i, item := range s.Items {
+		if item.Inner != nil && item.Inner.Warning < 0 {
+			return fmt.Errorf("items: %d: inner: warning: below zero", i+1)
+		}
+		if item.Title == "" {
+			return fmt.Errorf("items: %d: title: missing", i+1)
+		}
 	}
 	return nil
 }
@@ -78,6 +96,10 @@ checks:
     limits:
       sda: {warning: 0.5, critical: 1e3}
     latency: {critical: 5}
+    items:
+      - title: one
+        interval: 3s
+      - {title: two, inner: {critical: 7}}
   etcd: *shared
 `)
 	cfg, err := Load(file, specs())
@@ -90,6 +112,10 @@ checks:
 		Endpoints: []string{"https://b:1", "c"}, Secure: true, Name: "17", Grace: &grace, Small: -3,
 		Limits:  map[string]limits{"sda": {0.5, 1000}},
 		Latency: limits{1, 5},
+		Items: []settingsItem{
+			{Timing: collectors.Timing{Interval: 3 * time.Second}, Title: "one"},
+			{Title: "two", Inner: &limits{0, 7}},
+		},
 	}
 	for _, name := range []string{"disk", "etcd"} {
 		if diff := cmp.Diff(want, cfg.Checks[name]); diff != "" {
@@ -122,7 +148,7 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	const keys = "interval, timeout, failure_threshold, success_threshold, endpoints, secure, name, grace, limits, latency, small"
+	const keys = "interval, timeout, failure_threshold, success_threshold, endpoints, secure, name, grace, limits, latency, small, items"
 	tests := []struct {
 		name, text string
 		want       []string // without the file's name
@@ -168,6 +194,10 @@ func TestRefused(t *testing.T) {
 		{"impossible interval", "checks:\n  etcd:\n    name: x\n    interval: -5s\n", []string{`4: etcd: interval: -5s is not between 1s and 24h`}},
 		{"impossible default", "checks:\n  disk:\n  etcd:\n    interval: 2s\n", []string{`3: etcd: timeout: 2s is not above 0 and at most 80% of the interval 2s`}},
 		{"impossible nested value", "checks:\n  etcd:\n    latency:\n      warning: 9\n", []string{`4: etcd: latency: warning: above critical`}},
+		{"impossible value in a list", "checks:\n  etcd:\n    items:\n      - title: a\n      - title: b\n        inner:\n          critical: 1\n          warning: -1\n", []string{`8: etcd: items: 2: inner: warning: below zero`}},
+		{"missing value in a list", "checks:\n  etcd:\n    items:\n      - title: a\n      - interval: 3s\n", []string{`5: etcd: items: 2: title: missing`}},
+		{"unknown key in a list", "checks:\n  etcd:\n    items:\n      - title: a\n        inner: {warn: 1}\n", []string{`5: unknown key "warn"; known here: warning, critical`}},
+		{"no keys in a list", "checks:\n  etcd:\n    items: [a]\n", []string{`3: items: "a", where keys are wanted: interval, timeout, failure_threshold, success_threshold, title, inner`}},
 		{"every block is judged", "checks:\n  etcd:\n    interval: 0s\n  disk:\n    interval: 25h\n", []string{
 			`3: etcd: interval: 0s is not between 1s and 24h`,
 			`5: disk: interval: 25h0m0s is not between 1s and 24h`,

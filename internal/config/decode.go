@@ -7,6 +7,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -85,6 +86,16 @@ func find(n *yaml.Node, name string) (entry, bool) {
 		}
 	}
 	return entry{}, false
+}
+
+// item looks up an item of a list by its number, counted from 1. It stands
+// for its own key.
+func item(n *yaml.Node, number string) (entry, bool) {
+	i, err := strconv.Atoi(number)
+	if n == nil || n.Kind != yaml.SequenceNode || err != nil || i < 1 || i > len(n.Content) {
+		return entry{}, false
+	}
+	return entry{n.Content[i-1], resolve(n.Content[i-1])}, true
 }
 
 // settings fills the struct that target points to with the block named name.
