@@ -186,7 +186,7 @@ func (p *scriptProbe) perfdata(r customReport, a *assessment, data []perfdatum) 
 	for _, d := range data {
 		r.sample(&customPerfdata, d.value, d.label, d.unit)
 		if limits, ok := p.Thresholds[d.label]; ok {
-			a.hold(d.value, limits, d.unit, "measured %s of %.6g %s", d.label, d.value, d.unit)
+			a.hold(d.value, limits, d.unit, "measured %s", strings.TrimSpace(fmt.Sprintf("%s of %.6g %s", d.label, d.value, d.unit)))
 		}
 	}
 }
