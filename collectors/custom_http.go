@@ -167,7 +167,8 @@ func (p *httpProbe) expiry(r customReport, a *assessment, expiry, now time.Time)
 	}
 	r.sample(&customExpiry, float64(expiry.Unix()))
 	left := expiry.Sub(now)
-	status, limit := health.OK, p.left.Warning
+	var status health.Status
+	limit := p.left.Warning
 	switch {
 	case p.left.Critical > 0 && left < p.left.Critical:
 		status, limit = health.Critical, p.left.Critical

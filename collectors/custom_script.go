@@ -137,7 +137,7 @@ func finish(ctx context.Context, cmd *exec.Cmd) (cut bool, err error) {
 		defer close(ended)
 		// It is left to be reaped: as long as it is not, no other group can
 		// get its number, and the kill below hits the right one.
-		for unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR { //nolint:revive // again
+		for unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 		}
 	}()
 	select {
@@ -195,26 +195,26 @@ func (p *scriptProbe) perfdata(r customReport, a *assessment, data []perfdatum) 
 // everything runs nothing that others can replace, and nothing that becomes
 // somebody else.
 func runnable(path string) error {
-	real, err := filepath.EvalSymlinks(path)
+	file, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return fmt.Errorf("%s: %w", clip(path, 100), bare(err))
 	}
-	info, err := os.Stat(real)
+	info, err := os.Stat(file)
 	if err != nil {
-		return fmt.Errorf("%s: %w", clip(real, 100), bare(err))
+		return fmt.Errorf("%s: %w", clip(file, 100), bare(err))
 	}
 	mode := info.Mode()
 	switch {
 	case !mode.IsRegular():
-		return fmt.Errorf("%s is not a file", clip(real, 100))
+		return fmt.Errorf("%s is not a file", clip(file, 100))
 	case mode.Perm()&0o111 == 0:
-		return fmt.Errorf("%s is not executable; chmod +x it", clip(real, 100))
+		return fmt.Errorf("%s is not executable; chmod +x it", clip(file, 100))
 	case mode&(fs.ModeSetuid|fs.ModeSetgid) != 0:
-		return fmt.Errorf("%s is setuid or setgid", clip(real, 100))
+		return fmt.Errorf("%s is setuid or setgid", clip(file, 100))
 	case mode.Perm()&0o002 != 0:
-		return fmt.Errorf("everybody may write to %s; chmod o-w it", clip(real, 100))
+		return fmt.Errorf("everybody may write to %s; chmod o-w it", clip(file, 100))
 	}
-	for dir := filepath.Dir(real); ; dir = filepath.Dir(dir) {
+	for dir := filepath.Dir(file); ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
 		if err != nil {
 			return fmt.Errorf("%s: %w", clip(dir, 100), bare(err))

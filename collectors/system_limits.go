@@ -128,7 +128,7 @@ func tryInotify() error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	defer unix.Close(fd)
 	_, err = unix.InotifyAddWatch(fd, "/", unix.IN_DELETE_SELF)
 	return err
 }

@@ -273,10 +273,7 @@ func onBus(t *testing.T, env Env, m *manager) {
 		}
 		t.Skip("needs dbus-daemon: apt-get install dbus-daemon")
 	}
-	// The path of a socket is at most 107 bytes long, a test's directory may be longer.
-	dir, err := os.MkdirTemp("", "grapevine-bus-")
-	must(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := t.TempDir()
 	config := filepath.Join(dir, "bus.conf")
 	socket := filepath.Join(dir, "socket")
 	must(t, os.WriteFile(config, []byte(`<busconfig><type>session</type><listen>unix:path=`+socket+`</listen>
@@ -333,9 +330,7 @@ func TestSystemFailedUnits(t *testing.T) {
 func TestSystemdThatHangs(t *testing.T) {
 	t.Parallel()
 	env := node(t, map[string]any{"root" + systemdRuns + "/there": ""})
-	dir, err := os.MkdirTemp("", "grapevine-bus-")
-	must(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := t.TempDir()
 	l, err := net.Listen("unix", filepath.Join(dir, "s"))
 	must(t, err)
 	t.Cleanup(func() { _ = l.Close() })
@@ -370,7 +365,7 @@ func TestSystemSettings(t *testing.T) {
 		"ignore_units: ":   func(s *systemSettings) { s.IgnoreUnits = []string{"["} },
 		"critical_units: ": func(s *systemSettings) { s.CriticalUnits = []string{"a", "["} },
 		"oom_window: ":     func(s *systemSettings) { s.OOMWindow = time.Second },
-		"thresholds: inot": func(s *systemSettings) { s.Thresholds.InotifyWatches = -1 },
+		"thresholds: inotify_": func(s *systemSettings) { s.Thresholds.InotifyWatches = -1 },
 		"thresholds: cpu_": func(s *systemSettings) { s.Thresholds.CPUPressure.Warning = 2 },
 		"interval: ":       func(s *systemSettings) { s.Interval = 0 },
 	} {
