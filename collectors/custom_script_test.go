@@ -102,9 +102,9 @@ func TestCustomScriptPerfdata(t *testing.T) {
 	}
 }
 
-// gone waits until a process has ended; a zombie, which only waits for its
+// dies waits until a process has ended; a zombie, which only waits for its
 // parent, has.
-func gone(t *testing.T, pid int) {
+func dies(t *testing.T, pid int) {
 	t.Helper()
 	until(t, 10*time.Second, fmt.Sprintf("process %d ends", pid), func() bool {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -155,7 +155,7 @@ wait`)
 	all := pids(t, file, 3)
 	killAtEnd(t, all)
 	for _, pid := range all {
-		gone(t, pid)
+		dies(t, pid)
 	}
 }
 
@@ -168,7 +168,7 @@ func TestCustomScriptThatLeavesChildren(t *testing.T) {
 	s.expect(t, "mine", health.OK, "fine")
 	all := pids(t, file, 1)
 	killAtEnd(t, all)
-	gone(t, all[0])
+	dies(t, all[0])
 
 	// One that has left the group is out of reach, and said.
 	s = one(t, customEntry{Script: &customScript{Path: script(t, "setsid sh -c 'echo $$ > "+file+".2; exec sleep 1000' &\nwhile ! test -s "+file+".2; do sleep 0.05; done; echo fine")}})
