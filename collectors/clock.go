@@ -95,15 +95,17 @@ type clockCheck struct {
 	kernel   func() (kernelClock, error)
 }
 
-// New needs the mesh: it knows the other nodes.
+// New is content without a mesh, which knows the other nodes: the kernel can
+// always be asked.
 func (s *clockSettings) New(env Env) (Collector, error) {
-	if env.Peers == nil {
-		return nil, fmt.Errorf("other nodes' clocks are %w: there is no mesh here, only the agent has one", ErrAbsent)
-	}
-	return &clockCheck{
+	c := &clockCheck{
 		settings: *s, node: env.Node, peers: env.Peers, kernel: readKernelClock,
 		prober: echo.Prober{Node: env.Node, Key: env.EchoKey},
-	}, nil
+	}
+	if c.peers == nil {
+		c.peers = func() []Peer { return nil }
+	}
+	return c, nil
 }
 
 // Name is the check's name.

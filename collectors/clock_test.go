@@ -157,10 +157,12 @@ func TestClockAsksOnlySettledPeers(t *testing.T) {
 	}
 }
 
-func TestClockNeedsTheMesh(t *testing.T) {
+// Without a mesh the kernel alone is asked.
+func TestClockWithoutMesh(t *testing.T) {
 	t.Parallel()
-	if _, err := defaultClockSettings().New(testEnv()); !errors.Is(err, ErrAbsent) {
-		t.Error(err)
+	s := run(t, newCheck(t, defaultClockSettings()), time.Second)
+	if _, judged := s.results[clockSubjectKernel]; !judged || len(s.results) != 1 {
+		t.Errorf("judged: %v", s.results)
 	}
 }
 

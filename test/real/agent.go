@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -21,6 +23,8 @@ type AgentOptions struct {
 	Config      string   // YAML; empty: all defaults
 	Join        []string // gossip addresses of others, up or not
 	Checks      []string // those that run; nil: all whose subject is here
+	In          *Host    // nil: this machine
+	Address     string   // all ports are bound to it; empty: loopback
 	ExtraArgs   []string
 	Env         []string // nil: the environment of this program
 	Log         io.Writer
@@ -58,11 +62,15 @@ func startAgent(ctx context.Context, o AgentOptions) (*Agent, error) {
 		return nil, err
 	}
 	dir := filepath.Join(o.Dir, fileName(o.Name))
+	if o.Address == "" {
+		o.Address = "127.0.0.1"
+	}
+	at := func(port int) string { return net.JoinHostPort(o.Address, strconv.Itoa(port)) }
 	a := &Agent{
 		Name:       o.Name,
-		URL:        loopbackURL("http", ports[0]),
-		Gossip:     loopbackAddr(ports[1]),
-		Exchange:   loopbackAddr(ports[2]),
+		URL:        "http://" + at(ports[0]),
+		Gossip:     at(ports[1]),
+		Exchange:   at(ports[2]),
 		ConfigFile: filepath.Join(dir, "grapevine.yml"),
 		Storage:    filepath.Join(dir, "storage"),
 	}
@@ -77,10 +85,10 @@ func startAgent(ctx context.Context, o AgentOptions) (*Agent, error) {
 		"--node.name=" + o.Name,
 		"--storage.path=" + a.Storage,
 		"--config.file=" + a.ConfigFile,
-		"--web.listen-address=" + loopbackAddr(ports[0]),
+		"--web.listen-address=" + at(ports[0]),
 		"--mesh.bind=" + a.Gossip,
 		"--mesh.exchange=" + a.Exchange,
-		"--echo.listen-address=127.0.0.1:0",
+		"--echo.listen-address=" + at(0),
 	}
 	if o.Checks != nil {
 		args = append(args, "--collector.disable-defaults")
@@ -92,7 +100,7 @@ func startAgent(ctx context.Context, o AgentOptions) (*Agent, error) {
 		args = append(args, "--mesh.join="+address)
 	}
 	a.Process = NewProcess(Command{
-		Name: o.Name, Path: o.Binary, Args: append(args, o.ExtraArgs...), Env: o.Env, Log: o.Log,
+		Name: o.Name, Path: o.Binary, Args: append(args, o.ExtraArgs...), Env: o.Env, Log: o.Log, In: o.In,
 	})
 	if err := a.Start(ctx); err != nil {
 		return nil, errors.Join(err, a.Stop())
