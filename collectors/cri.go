@@ -56,6 +56,7 @@ func criSpec() Spec {
 		Metrics: append([]Metric{
 			criUp, criSeconds, criSuccess, criInfo, criCondition, criImageBytes, criImageInodes, criImageUsage,
 		}, criCanaryMetrics.all()...),
+		Workload: true,
 		Settings: func() Settings { return defaultCRISettings() },
 	}
 }

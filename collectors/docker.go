@@ -53,12 +53,13 @@ var (
 
 func dockerSpec() Spec {
 	return Spec{
-		Name:    "docker",
-		Summary: "the Docker daemon: whether it answers, its drivers, and a container made, run and removed",
-		Why:     "A daemon that hangs keeps its socket open and its containers running, so the node looks well while nothing can be started, stopped or asked any more.",
-		Remedy:  "Confirm with timeout 5 docker ps, and journalctl -u docker. A daemon that hangs: note its goroutines with kill -USR1, then restart docker; containers survive that with live-restore only.",
-		Subject: "always docker",
-		Metrics: append([]Metric{dockerUp, dockerSeconds, dockerSuccess, dockerInfo, dockerContainers, dockerWarnings, dockerMismatch}, dockerCanaryMetrics.all()...),
+		Name:     "docker",
+		Summary:  "the Docker daemon: whether it answers, its drivers, and a container made, run and removed",
+		Why:      "A daemon that hangs keeps its socket open and its containers running, so the node looks well while nothing can be started, stopped or asked any more.",
+		Remedy:   "Confirm with timeout 5 docker ps, and journalctl -u docker. A daemon that hangs: note its goroutines with kill -USR1, then restart docker; containers survive that with live-restore only.",
+		Subject:  "always docker",
+		Metrics:  append([]Metric{dockerUp, dockerSeconds, dockerSuccess, dockerInfo, dockerContainers, dockerWarnings, dockerMismatch}, dockerCanaryMetrics.all()...),
+		Workload: true,
 		Settings: func() Settings {
 			return defaultDockerSettings()
 		},

@@ -24,6 +24,7 @@ func overlaySpec() Spec {
 			"A firewall that drops the tunnel's port (VXLAN 8472 or 4789, Geneve 6081, WireGuard 51820 and 51821, IPIP is protocol 4) is the usual cause. When most peers fail, begin on the node that says so.",
 		Subject:  "peer; this node's own name for its own end",
 		Metrics:  overlayMetrics.all(),
+		Workload: true,
 		Settings: func() Settings { return defaultOverlaySettings() },
 	}
 }

@@ -19,7 +19,7 @@ import (
 type built struct {
 	settings *config.Config
 	checks   []schedule.Check
-	off      []absent // and not asked for by name
+	off      []absent // whose subject is not on this node
 }
 
 // readChecks reads the configuration file and builds every check that is on.
@@ -53,11 +53,13 @@ func (a *Agent) buildChecks(settings *config.Config) (b built, err error) {
 		case err == nil:
 		case !errors.Is(err, collectors.ErrAbsent):
 			return b, fmt.Errorf("check %s: %w", spec.Name, err)
-		case byHand:
-			collector = absent{spec.Name, err.Error()}
 		default:
-			b.off = append(b.off, absent{spec.Name, err.Error()})
-			continue
+			off := absent{spec.Name, err.Error()}
+			b.off = append(b.off, off)
+			if !byHand {
+				continue
+			}
+			collector = off
 		}
 		b.checks = append(b.checks, schedule.Check{Collector: collector, Timing: s.Schedule(), Workload: spec.Workload})
 	}

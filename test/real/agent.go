@@ -24,7 +24,7 @@ type AgentOptions struct {
 	Join        []string // gossip addresses of others, up or not
 	Checks      []string // those that run; nil: all whose subject is here
 	In          *Host    // nil: this machine
-	Address     string   // all ports are bound to it; empty: loopback
+	Address     string   // ports are bound to it, that of the echo to every address; empty: all to loopback
 	ExtraArgs   []string
 	Env         []string // nil: the environment of this program
 	Log         io.Writer
@@ -62,8 +62,9 @@ func startAgent(ctx context.Context, o AgentOptions) (*Agent, error) {
 		return nil, err
 	}
 	dir := filepath.Join(o.Dir, fileName(o.Name))
+	echo := ":0"
 	if o.Address == "" {
-		o.Address = "127.0.0.1"
+		o.Address, echo = "127.0.0.1", "127.0.0.1:0"
 	}
 	at := func(port int) string { return net.JoinHostPort(o.Address, strconv.Itoa(port)) }
 	a := &Agent{
@@ -88,7 +89,7 @@ func startAgent(ctx context.Context, o AgentOptions) (*Agent, error) {
 		"--web.listen-address=" + at(ports[0]),
 		"--mesh.bind=" + a.Gossip,
 		"--mesh.exchange=" + a.Exchange,
-		"--echo.listen-address=" + at(0),
+		"--echo.listen-address=" + echo,
 	}
 	if o.Checks != nil {
 		args = append(args, "--collector.disable-defaults")
