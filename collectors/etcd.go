@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/grapevine-mesh/grapevine/health"
 )
@@ -21,7 +22,7 @@ func etcdSpec() Spec {
 		Summary:  "health, latency, leader, database and disk times of every etcd endpoint",
 		Why:      "All state of Kubernetes is in etcd: when it is slow the API server times out, and everything that leans on it fails in ways that hide the cause.",
 		Remedy:   "Ask it yourself: etcdctl endpoint status --cluster -w table, and etcdctl alarm list. A slow member nearly always has a slow disk: look at the check disk on its node. After NOSPACE: compact, defragment, disarm.",
-		Subject:  `endpoint as host:port; "members" for the member list against the configured endpoints`,
+		Subject:  `endpoint as host:port; "members" for the member list against the endpoints and the peer URLs`,
 		Metrics:  etcdMetrics,
 		Settings: func() Settings { return defaultEtcdSettings() },
 	}
@@ -31,9 +32,10 @@ func etcdSpec() Spec {
 type etcdCheck struct {
 	settings etcdSettings
 	files    tlsFiles
-	explicit bool // endpoints were configured, not detected
 	logger   log.Logger
 	targets  []*etcdTarget
+	names    *etcdNames
+	peers    etcdPeers
 
 	mu      sync.Mutex // guards what follows
 	loaded  string     // stamp of the credential files last read
@@ -47,11 +49,11 @@ func (s *etcdSettings) New(env Env) (Collector, error) {
 	c := &etcdCheck{
 		settings: *s,
 		files:    tlsFiles{CA: s.CAFile, Cert: s.CertFile, Key: s.KeyFile},
-		explicit: len(s.Endpoints) > 0,
 		logger:   log.With(env.Logger, "check", "etcd"),
+		names:    &etcdNames{},
 	}
 	endpoints := s.Endpoints
-	if c.explicit {
+	if len(endpoints) > 0 {
 		// What was written down by hand must be right from the start.
 		if _, err := c.credentials(); err != nil {
 			return nil, err
@@ -82,7 +84,8 @@ func (s *etcdSettings) New(env Env) (Collector, error) {
 		}
 		c.targets = append(c.targets, &etcdTarget{
 			url: u, subject: u.Host, metricsURL: metrics.String(),
-			settings: &c.settings, reads: reads, history: newEtcdHistory(time.Now),
+			settings: &c.settings, reads: reads, names: c.names, peers: &c.peers,
+			history: newEtcdHistory(time.Now), door: etcdDoor{url: u},
 		})
 	}
 	return c, nil
@@ -101,6 +104,19 @@ func (c *etcdCheck) Collect(ctx context.Context, r *Report) error {
 	refused := c.refused
 	c.mu.Unlock()
 	var asked parallel
+	var first sync.Once
+	listed := func(members []*pb.Member) {
+		first.Do(func() { asked.run(func() { c.peers.ask(ctx, members) }) })
+	}
+	switch start := time.Now(); {
+	case refused != "" || start.Before(c.peers.next):
+		first.Do(func() {})
+	default:
+		c.peers.next = start.Add(knockEvery)
+		if c.peers.list != nil { // as nobody may tell this time
+			listed(c.peers.list)
+		}
+	}
 	for _, t := range c.targets {
 		asked.run(func() {
 			if refused != "" {
@@ -108,12 +124,12 @@ func (c *etcdCheck) Collect(ctx context.Context, r *Report) error {
 				r.Verdict(t.subject, health.Unknown, clip("etcd endpoint "+t.subject+" cannot be asked: "+refused, maxReason), health.Evidence{})
 				return
 			}
-			t.look(ctx, r)
+			t.look(ctx, r, listed)
 		})
 	}
 	asked.wait()
-	if c.explicit && refused == "" {
-		judgeEtcdMembers(r, c.targets)
+	if refused == "" {
+		c.judgeMembers(r)
 	}
 	return nil
 }
@@ -150,6 +166,7 @@ func (c *etcdCheck) renew() {
 		return
 	}
 	c.loaded, c.refused, c.ready = now, "", true
+	c.peers.use(creds.tls)
 	for _, t := range c.targets {
 		t.use(creds)
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -117,24 +118,10 @@ func closedEarly(err error) bool {
 	return false
 }
 
-// alertWait is how long a server is given to refuse a handshake.
-const alertWait = 300 * time.Millisecond
-
-// handshakeAlert shakes hands once more and returns what the server says
-// before anything is asked, nil when it waits for a request.
-func handshakeAlert(ctx context.Context, addr string, conf *tls.Config) error {
-	ctx, cancel := context.WithTimeout(ctx, alertWait)
-	defer cancel()
-	conn, err := (&tls.Dialer{Config: conf}).DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetReadDeadline(deadline)
-	}
-	if _, err = conn.Read(make([]byte, 1)); err == nil || timedOut(err) {
-		return nil
-	}
-	return err
+// unserved tells whether a connection was made and the server did not say a
+// word until gRPC gave up: it hangs, or does not accept connections yet.
+func unserved(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "server preface") &&
+		(strings.Contains(text, net.ErrClosed.Error()) || strings.Contains(text, os.ErrDeadlineExceeded.Error()) || strings.Contains(text, context.DeadlineExceeded.Error()))
 }

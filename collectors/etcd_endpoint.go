@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +24,8 @@ type etcdTarget struct {
 	metricsURL string
 	settings   *etcdSettings
 	reads      *prometheus.HistogramVec
+	names      *etcdNames // this and what follows is shared by all targets
+	peers      *etcdPeers
 
 	mu     sync.Mutex // guards the clients, which close may end at any time
 	closed bool
@@ -34,51 +35,59 @@ type etcdTarget struct {
 
 	// Below: touched by one run at a time.
 	history *etcdHistory
+	door    etcdDoor
 	heard   etcdHeard
 }
 
 // etcdHeard is what an endpoint said of the cluster: when it last answered,
 // and in the run that is under way.
 type etcdHeard struct {
-	answered bool         // in this run
-	cluster  uint64       // 0 until it has answered once
-	member   uint64       // the member that answers at the endpoint
-	members  []*pb.Member // this run's member list, nil without one
-	names    map[uint64]string
+	answered bool            // in this run
+	cluster  uint64          // 0 until it has answered once
+	member   uint64          // the member that answers at the endpoint
+	leader   uint64          // in this run; 0 for nobody
+	members  []*pb.Member    // this run's member list, nil without one
+	contact  map[uint64]bool // whether the member has contact to each of its peers, as its metrics tell in this run
 }
 
 // The key that is read. It need not exist; etcdctl reads the same.
 var healthKey = []byte("health")
 
-func (t *etcdTarget) look(ctx context.Context, r *Report) {
+// look asks the endpoint all there is to ask. listed is called with the
+// member list as soon as it is known.
+func (t *etcdTarget) look(ctx context.Context, r *Report, listed func([]*pb.Member)) {
 	start := time.Now()
-	a := &assessment{about: "etcd endpoint " + t.subject}
-	t.heard.answered, t.heard.members = false, nil
+	a := &assessment{}
+	t.heard = etcdHeard{cluster: t.heard.cluster, member: t.heard.member}
 
 	var figures etcdFigures
 	var figuresErr error
 	var beside parallel
 	beside.run(func() { figures, figuresErr = t.figures(ctx) })
-	state, err := t.ask(ctx, r, a)
+	knocked := !start.Before(t.door.next)
+	if knocked {
+		beside.run(func() { t.door.knock(ctx, t.tls(), false) })
+	}
+	state, request, err := t.ask(ctx, r, a, listed)
+	took := time.Since(start)
 	beside.wait()
 
 	if err != nil && t.url.Scheme == "https" && closedEarly(err) {
-		if alert := handshakeAlert(ctx, t.url.Host, t.tls()); alert != nil {
-			err = alert
-		}
+		knocked = true
+		t.door.knock(ctx, t.tls(), true)
 	}
-	switch {
-	case err == nil:
-	case credentialsRefused(err):
-		a.add(health.Unknown, "refuses the credentials: %s", cause(err, time.Since(start)))
-	case t.url.Scheme == "http" && strings.Contains(err.Error(), "server preface"):
-		a.add(health.Critical, "does not answer: %s (does it want https?)", cause(err, time.Since(start)))
-	default:
-		a.add(health.Critical, "does not answer: %s", cause(err, time.Since(start)))
+	if err != nil || t.door.last.err != nil {
+		t.door.next = time.Time{} // to know more of it in the next run
 	}
+	t.judgeAnswer(a, err, took, knocked)
+	if err != nil && figuresErr == nil && !figures.hasLeader {
+		a.add(health.Critical, "knows no leader, by its metrics: it has not found the other members of its cluster")
+	}
+	t.door.report(r, a, t.settings.Thresholds.CertificateExpiry, t.subject, request)
 	r.Sample(&etcdUp, boolean(err == nil), t.subject)
 	r.Sample(&etcdMetricsUp, boolean(figuresErr == nil), t.subject)
 	if figuresErr == nil {
+		t.heard.contact = figures.contact
 		t.judgeFigures(r, a, figures)
 	} else if err == nil {
 		a.add(health.Unknown, "answers, but its metrics cannot be read, so the times of its disk are not known: %s", cause(figuresErr, time.Since(start)))
@@ -86,49 +95,91 @@ func (t *etcdTarget) look(ctx context.Context, r *Report) {
 	if state != nil {
 		t.judgeState(r, a, state, figures)
 	}
+	a.about = t.about()
 	a.verdict(r, t.subject)
+}
+
+// about names the endpoint, and its member when it is known.
+func (t *etcdTarget) about() string {
+	if name := t.names.behind(t.subject, t.heard.member); name != "" {
+		return "etcd member " + name + " at " + t.subject
+	}
+	return "etcd endpoint " + t.subject
+}
+
+// judgeAnswer words why the endpoint does not answer. knocked tells whether
+// the door was tried in this run: what it says has lost no detail in gRPC.
+func (t *etcdTarget) judgeAnswer(a *assessment, err error, took time.Duration, knocked bool) {
+	door := &t.door.last
+	if err == nil {
+		if knocked && door.err != nil {
+			a.add(health.Critical, "answers, but takes no new connections: %s", door.why())
+		}
+		return
+	}
+	why := cause(err, took)
+	switch {
+	case knocked && door.err != nil && !errors.Is(err, errClosed):
+		err, why = door.err, door.why()
+	case unserved(err):
+		why = "no answer within " + seconds(t.settings.Timeout.Seconds()) + ": " + unansweredWords
+	case knocked && timedOut(err):
+		why += ": " + unansweredWords
+	}
+	switch {
+	case credentialsRefused(err):
+		a.add(health.Unknown, "refuses the credentials: %s", why)
+	case t.url.Scheme == "http" && strings.Contains(err.Error(), "server preface") && !unserved(err):
+		a.add(health.Critical, "does not answer: %s (does it want https?)", why)
+	default:
+		a.add(health.Critical, "does not answer: %s", why)
+	}
 }
 
 // ask makes the requests in an order in which the last is the only one that
 // needs a quorum: what the others say is known when it hangs. The error says
 // that the endpoint does not answer. The status is nil when it may not be
-// asked for.
-func (t *etcdTarget) ask(ctx context.Context, r *Report, a *assessment) (*pb.StatusResponse, error) {
+// asked for. request is the time of one request without connecting; when none
+// was answered, the time until then.
+func (t *etcdTarget) ask(ctx context.Context, r *Report, a *assessment, listed func([]*pb.Member)) (state *pb.StatusResponse, request time.Duration, err error) {
+	start := time.Now()
 	client, err := t.connected(ctx)
 	if err != nil {
-		return nil, err
+		return nil, time.Since(start), err
 	}
 	// The generated clients, because those of clientv3 wait for a connection
 	// until the context ends and then do not say why there was none; and
 	// because its Status dials anew each time.
 	conn := client.ActiveConnection()
-	state, err := pb.NewMaintenanceClient(conn).Status(ctx, &pb.StatusRequest{})
+	state, err = pb.NewMaintenanceClient(conn).Status(ctx, &pb.StatusRequest{})
 	if permissionDenied(err) {
 		state, err = nil, nil
 		a.add(health.Unknown, "answers, but this client may not read its status")
 	}
 	if err != nil {
-		return nil, err
+		return nil, time.Since(start), err
 	}
 	t.heard.answered = true
 	if state != nil {
-		t.heard.cluster, t.heard.member = state.GetHeader().GetClusterId(), state.GetHeader().GetMemberId()
+		t.heard.cluster, t.heard.member, t.heard.leader = state.GetHeader().GetClusterId(), state.GetHeader().GetMemberId(), state.GetLeader()
 	}
 	kv := pb.NewKVClient(conn)
-	t.read(ctx, r, a, kv, "serializable", state)
+	request = t.read(ctx, r, a, kv, "serializable", state)
 	if state.GetIsLearner() {
-		return state, nil // a learner answers nothing of what follows
+		return state, request, nil // a learner answers nothing of what follows
 	}
 	// From the member's own copy: an answer through the quorum may not come.
 	if list, err := pb.NewClusterClient(conn).MemberList(ctx, &pb.MemberListRequest{}); err == nil {
-		t.heard.list(list.GetMembers())
+		t.heard.members = list.GetMembers()
+		t.names.learn(t.heard.members)
+		listed(t.heard.members)
 	}
 	t.read(ctx, r, a, kv, "linearizable", state)
-	return state, nil
+	return state, request, nil
 }
 
 // read times the read of one key.
-func (t *etcdTarget) read(ctx context.Context, r *Report, a *assessment, kv pb.KVClient, consistency string, state *pb.StatusResponse) {
+func (t *etcdTarget) read(ctx context.Context, r *Report, a *assessment, kv pb.KVClient, consistency string, state *pb.StatusResponse) time.Duration {
 	start := time.Now()
 	_, err := kv.Range(ctx, &pb.RangeRequest{Key: healthKey, Serializable: consistency == "serializable"})
 	took := time.Since(start)
@@ -142,31 +193,14 @@ func (t *etcdTarget) read(ctx context.Context, r *Report, a *assessment, kv pb.K
 		if consistency == "serializable" || state == nil || state.GetLeader() != 0 {
 			a.add(health.Critical, "%s read failed: %s", consistency, cause(err, took))
 		}
-		return
+		return took
 	}
 	t.reads.WithLabelValues(t.subject, consistency).Observe(took.Seconds())
 	limits := t.settings.Thresholds.ReadLatency.seconds()
 	a.hold(took.Seconds(), limits, "seconds", "%s read took %s", consistency, seconds(took.Seconds()))
 	_, limit := limits.judge(0)
 	a.measured = health.Evidence{Value: took.Seconds(), Threshold: limit, Unit: "seconds"}
-}
-
-// list takes over a member list. Names are kept, so that they stay the same
-// in labels while no list is to be had.
-func (h *etcdHeard) list(members []*pb.Member) {
-	h.members, h.names = members, make(map[uint64]string, len(members))
-	for _, m := range members {
-		h.names[m.GetID()] = clip(m.GetName(), 80)
-	}
-}
-
-// name is a member's name, or its id in hexadecimal, as etcdctl prints it,
-// as long as it has none.
-func (h *etcdHeard) name(id uint64) string {
-	if name := h.names[id]; name != "" {
-		return name
-	}
-	return strconv.FormatUint(id, 16)
+	return took
 }
 
 var errClosed = errors.New("the check was stopped")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/common/expfmt"
@@ -18,6 +19,7 @@ import (
 const (
 	maxExposition     = 8 << 20
 	maxExpositionLine = 64 << 10
+	maxEtcdFamilies   = 512 << 10 // the lines that are parsed
 	maxEtcdPeers      = 32
 )
 
@@ -28,9 +30,11 @@ const (
 	familyPeer          = "etcd_network_peer_round_trip_time_seconds"
 	familyLeaderChanges = "etcd_server_leader_changes_seen_total"
 	familyQuota         = "etcd_server_quota_backend_bytes"
+	familyHasLeader     = "etcd_server_has_leader"
+	familyContact       = "etcd_network_active_peers"
 )
 
-var etcdFamilies = []string{familyFsync, familyCommit, familyPeer, familyLeaderChanges, familyQuota}
+var etcdFamilies = []string{familyFsync, familyCommit, familyPeer, familyLeaderChanges, familyQuota, familyHasLeader, familyContact}
 
 // etcdFigures is what a member's own metrics tell.
 type etcdFigures struct {
@@ -38,6 +42,8 @@ type etcdFigures struct {
 	peers         map[string]buckets // seconds, by member id in hexadecimal
 	leaderChanges float64            // since the member started; -1 when it does not say
 	quota         float64            // bytes; 0 when it does not say
+	hasLeader     bool
+	contact       map[uint64]bool // to each peer, by member id
 }
 
 // figures reads the member's metrics.
@@ -76,6 +82,9 @@ func readFigures(body io.Reader) (etcdFigures, error) {
 			wanted.Write(lines.Bytes())
 			wanted.WriteByte('\n')
 		}
+		if wanted.Len() > maxEtcdFamilies {
+			return etcdFigures{}, fmt.Errorf("reading metrics: more than %s of the few families that are read", size(maxEtcdFamilies))
+		}
 	}
 	if err := lines.Err(); err != nil {
 		return etcdFigures{}, fmt.Errorf("reading metrics: %w", err)
@@ -88,7 +97,7 @@ func readFigures(body io.Reader) (etcdFigures, error) {
 	if err != nil {
 		return etcdFigures{}, fmt.Errorf("reading metrics: %w", err)
 	}
-	f := etcdFigures{peers: make(map[string]buckets), leaderChanges: -1}
+	f := etcdFigures{peers: make(map[string]buckets), leaderChanges: -1, contact: make(map[uint64]bool)}
 	if families[familyFsync] == nil {
 		return etcdFigures{}, fmt.Errorf("the answer holds no %s", familyFsync)
 	}
@@ -110,6 +119,19 @@ func readFigures(body io.Reader) (etcdFigures, error) {
 	}
 	for _, m := range families[familyQuota].GetMetric() {
 		f.quota = m.GetGauge().GetValue()
+	}
+	for _, m := range families[familyHasLeader].GetMetric() {
+		f.hasLeader = m.GetGauge().GetValue() != 0
+	}
+	for _, m := range families[familyContact].GetMetric() {
+		for _, l := range m.GetLabel() {
+			if l.GetName() != "Remote" || len(f.contact) == maxEtcdPeers {
+				continue
+			}
+			if id, err := strconv.ParseUint(l.GetValue(), 16, 64); err == nil {
+				f.contact[id] = m.GetGauge().GetValue() != 0
+			}
+		}
 	}
 	return f, nil
 }

@@ -139,7 +139,7 @@ func (t *etcdTarget) judgeFigures(r *Report, a *assessment, f etcdFigures) {
 		}
 		peer := id
 		if n, err := strconv.ParseUint(id, 16, 64); err == nil {
-			peer = t.heard.name(n)
+			peer = t.names.name(n)
 		}
 		trip := h.latency("peer "+id, now, before)
 		trip.export(r, &etcdPeerP50, &etcdPeerP99, t.subject, peer)

@@ -3,8 +3,8 @@ package collectors
 import (
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -14,33 +14,62 @@ import (
 // membersSubject is the subject of the verdict on the member list.
 const membersSubject = "members"
 
-// judgeEtcdMembers holds the cluster's member list against the endpoints
-// that were configured. Who answers at an endpoint is known by its member
-// id: an endpoint may well have another name than the member advertises.
-// Only for an endpoint that has never answered the URLs are compared.
-func judgeEtcdMembers(r *Report, targets []*etcdTarget) {
-	a := &assessment{about: "etcd"}
-	cluster := commonCluster(targets)
+// judgeMembers holds the cluster's member list against the endpoints that
+// are asked, and against what the members say of each other. Who answers at
+// an endpoint is known by its member id: an endpoint may well have another
+// name than the member advertises. Only for an endpoint that has never
+// answered the URLs are compared.
+func (c *etcdCheck) judgeMembers(r *Report) {
+	a := &assessment{about: "etcd:"}
+	cluster := commonCluster(c.targets)
 	var members []*pb.Member
-	for _, t := range targets {
+	for _, t := range c.targets {
 		if t.heard.members != nil && t.heard.cluster == cluster && !t.heard.removed() {
-			members = t.heard.members
+			members = t.heard.members[:min(len(t.heard.members), maxEtcdPeers)]
 			break
 		}
 	}
 	if members == nil {
-		a.add(health.Unknown, "gave no member list at any endpoint")
+		c.peers.next = time.Time{}
+		a.add(health.Unknown, "no endpoint gave a member list")
 		a.verdict(r, membersSubject)
 		return
 	}
-	asked := make(map[uint64]string) // member id to the endpoint that leads there
-	for _, t := range targets {
+	asked := c.judgeEndpoints(a, members, cluster)
+	bad := slices.ContainsFunc(c.targets, func(t *etcdTarget) bool { return !t.heard.answered || t.heard.leader == 0 })
+	for _, m := range members {
+		name := c.names.name(m.GetID())
+		switch {
+		case m.GetName() == "" && len(m.GetClientURLs()) == 0:
+			a.add(health.Warning, "member %s (peer URL %s) was added and has never started", name, clip(strings.Join(m.GetPeerURLs(), " "), 80))
+		case len(c.targets) > 1 && asked[m.GetID()] == "":
+			a.add(health.Warning, "member %s (%s) is asked by no configured endpoint", name, clip(strings.Join(m.GetClientURLs(), " "), 80))
+		}
+		bad = c.peers.judge(r, a, m, name, cluster) || bad
+		if without := c.without(m, cluster); len(without) > 0 {
+			bad = true
+			a.add(health.Warning, "member %s has no contact to its peer %s", strings.Join(without, " and "), name)
+		}
+	}
+	c.peers.list = members
+	if bad {
+		c.peers.next = time.Time{} // to see at once when it is well again
+	}
+	a.measured = health.Evidence{Value: float64(len(members)), Unit: "members"}
+	a.verdict(r, membersSubject)
+}
+
+// judgeEndpoints holds the endpoints against the member list, and returns
+// which of them leads to each member, by its id.
+func (c *etcdCheck) judgeEndpoints(a *assessment, members []*pb.Member, cluster uint64) map[uint64]string {
+	asked := make(map[uint64]string)
+	for _, t := range c.targets {
 		known := slices.ContainsFunc(members, func(m *pb.Member) bool { return m.GetID() == t.heard.member })
 		switch {
 		case t.heard.cluster != 0 && t.heard.cluster != cluster:
 			a.add(health.Critical, "endpoint %s belongs to another cluster (%x) than the others (%x)", t.subject, t.heard.cluster, cluster)
 		case known && asked[t.heard.member] != "":
-			a.add(health.Warning, "endpoints %s and %s lead to the same member %s", asked[t.heard.member], t.subject, t.heard.name(t.heard.member))
+			a.add(health.Warning, "endpoints %s and %s lead to the same member %s", asked[t.heard.member], t.subject, c.names.name(t.heard.member))
 		case known:
 			asked[t.heard.member] = t.subject
 		case t.heard.cluster != 0:
@@ -53,16 +82,18 @@ func judgeEtcdMembers(r *Report, targets []*etcdTarget) {
 			}
 		}
 	}
-	for _, m := range members {
-		switch {
-		case m.GetName() == "" && len(m.GetClientURLs()) == 0:
-			a.add(health.Warning, "member %x (peer URL %s) was added and has never started", m.GetID(), clip(strings.Join(m.GetPeerURLs(), " "), 80))
-		case len(targets) > 1 && asked[m.GetID()] == "":
-			a.add(health.Warning, "member %s (%s) is asked by no configured endpoint", memberName(m), clip(strings.Join(m.GetClientURLs(), " "), 80))
+	return asked
+}
+
+// without names the members that say in this run that they have no contact
+// to m.
+func (c *etcdCheck) without(m *pb.Member, cluster uint64) (names []string) {
+	for _, t := range c.targets {
+		if up, known := t.heard.contact[m.GetID()]; known && !up && t.heard.cluster == cluster && t.heard.member != m.GetID() {
+			names = append(names, c.names.name(t.heard.member))
 		}
 	}
-	a.measured = health.Evidence{Value: float64(len(members)), Unit: "members"}
-	a.verdict(r, membersSubject)
+	return names
 }
 
 // removed tells whether the member that answers is not in its own list.
@@ -98,11 +129,4 @@ func advertising(members []*pb.Member, hostPort string) *pb.Member {
 		}
 	}
 	return nil
-}
-
-func memberName(m *pb.Member) string {
-	if m.GetName() == "" {
-		return strconv.FormatUint(m.GetID(), 16)
-	}
-	return clip(m.GetName(), 80)
 }

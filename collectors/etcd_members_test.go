@@ -41,18 +41,19 @@ func TestEtcdMembersAgainstEndpoints(t *testing.T) {
 		"another cluster": {[]string{"a:2379", "b:2379", "q:2379"},
 			[]heard{{cluster: 9, member: 1, members: three[:2]}, {cluster: 9, member: 2, members: three[:2]}, {cluster: 8, member: 7, members: three}},
 			health.Critical, "q:2379 belongs to another cluster (8)"},
-		"silence": {[]string{"a:2379", "b:2379"}, []heard{{}, {}}, health.Unknown, "no member list"},
+		"silence": {[]string{"a:2379", "b:2379"}, []heard{{}, {}}, health.Unknown, "no endpoint gave a member list"},
 		"never started": {[]string{"a:2379"},
 			[]heard{{cluster: 9, member: 1, members: append(three[:1:1], &pb.Member{ID: 5, PeerURLs: []string{"https://e:2380"}})}},
 			health.Warning, "has never started"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var targets []*etcdTarget
+			check := &etcdCheck{names: &etcdNames{}}
 			for i, subject := range c.subjects {
-				targets = append(targets, &etcdTarget{subject: subject, heard: c.heard[i]})
+				check.targets = append(check.targets, &etcdTarget{subject: subject, heard: c.heard[i]})
+				check.names.learn(c.heard[i].members)
 			}
 			r := NewReport(time.Now)
-			judgeEtcdMembers(r, targets)
+			check.judgeMembers(r)
 			_, results := r.Take()
 			if got := results[0]; got.Status != c.status || !strings.Contains(got.Reason, c.words) {
 				t.Errorf("got %v %q", got.Status, got.Reason)

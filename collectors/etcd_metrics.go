@@ -27,6 +27,14 @@ var (
 		Name: "grapevine_etcd_read_success", Type: health.Gauge, Labels: []string{"endpoint", "consistency"},
 		Help: "Whether the last read was answered.",
 	}
+	etcdPhase = Metric{
+		Name: "grapevine_etcd_request_phase_seconds", Type: health.Gauge, Labels: []string{"endpoint", "phase"},
+		Help: "Time of the parts of a request: resolve, dial and tls of the newest connection, made once a minute and when the endpoint fails, and request.",
+	}
+	etcdExpiry = Metric{
+		Name: "grapevine_etcd_certificate_expiry_timestamp_seconds", Type: health.Gauge, Labels: []string{"endpoint"},
+		Help: "When the first of the certificates that the endpoint shows expires, in seconds since the epoch.",
+	}
 	etcdHasLeader = Metric{
 		Name: "grapevine_etcd_has_leader", Type: health.Gauge, Labels: []string{"endpoint"},
 		Help: "Whether the member knows a leader.",
@@ -79,6 +87,14 @@ var (
 		Name: "grapevine_etcd_learners", Type: health.Gauge, Labels: []string{"endpoint"},
 		Help: "Learners in the member list of the endpoint.",
 	}
+	etcdPeerContact = Metric{
+		Name: "grapevine_etcd_peer_contact", Type: health.Gauge, Labels: []string{"endpoint", "peer"},
+		Help: "Whether the member has contact to its peer, as it says itself.",
+	}
+	etcdPeerUp = Metric{
+		Name: "grapevine_etcd_peer_url_up", Type: health.Gauge, Labels: []string{"member"},
+		Help: "Whether the peer URL of the member, as it stands in the member list, answers as a member of this cluster does; absent when it wants other certificates than ours.",
+	}
 	etcdMetricsUp = Metric{
 		Name: "grapevine_etcd_metrics_up", Type: health.Gauge, Labels: []string{"endpoint"},
 		Help: "Whether the member's own metrics could be read.",
@@ -110,9 +126,9 @@ var (
 )
 
 var etcdMetrics = []Metric{
-	etcdUp, etcdInfo, etcdReadSeconds, etcdReadLast, etcdReadSuccess,
+	etcdUp, etcdInfo, etcdReadSeconds, etcdReadLast, etcdReadSuccess, etcdPhase, etcdExpiry,
 	etcdHasLeader, etcdIsLeader, etcdIsLearner, etcdLeaderChanges, etcdRecentLeaderChanges,
 	etcdAppliedLag, etcdTerm, etcdDatabaseSize, etcdDatabaseInUse, etcdDatabaseQuota,
-	etcdAlarm, etcdMembers, etcdLearners, etcdMetricsUp,
+	etcdAlarm, etcdMembers, etcdLearners, etcdPeerContact, etcdPeerUp, etcdMetricsUp,
 	etcdFsyncP50, etcdFsyncP99, etcdCommitP50, etcdCommitP99, etcdPeerP50, etcdPeerP99,
 }

@@ -1,6 +1,7 @@
 package collectors
 
 import (
+	"net/http"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -111,7 +112,18 @@ func TestEtcdCluster(t *testing.T) {
 					t.Errorf("%s read of %s", c, host)
 				}
 			}
+			if at := s.value(t, &etcdExpiry, host); at < float64(time.Now().Unix()) {
+				t.Errorf("the certificate of %s expires at %v", host, at)
+			}
+			for _, phase := range []string{"dial", "tls", "request"} {
+				if got := s.value(t, &etcdPhase, host, phase); got <= 0 || got > 1 {
+					t.Errorf("phase %s of %s: %v s", phase, host, got)
+				}
+			}
 			name := cluster.Members[i].Name
+			if s.value(t, &etcdPeerUp, name) != 1 || s.value(t, &etcdPeerContact, hosts[(i+1)%3], name) != 1 {
+				t.Errorf("no contact to %s", name)
+			}
 			s.value(t, &etcdInfo, host, name, "3.7.3")
 			if s.value(t, &etcdAlarm, host, name, "NOSPACE") != 0 || s.value(t, &etcdAlarm, host, name, "CORRUPT") != 0 {
 				t.Errorf("alarms of %s", host)
@@ -217,14 +229,21 @@ func TestEtcdCluster(t *testing.T) {
 				well = well && (i == first || s.results[host].Status == health.OK)
 			}
 			if well {
-				s.expect(t, hosts[first], health.Critical, "does not answer: no answer within 1.8")
-				s.expect(t, membersSubject, health.OK) // known from before
+				s.expect(t, hosts[first], health.Critical, "etcd member "+cluster.Members[first].Name+" at "+hosts[first]+" does not answer: no answer within 1.8")
 			}
 			return well
 		})
+		until(t, 15*time.Second, "nobody answers at its peer URL", func() bool {
+			return strings.Contains(run(t, check, etcdTimeout).results[membersSubject].Reason,
+				"nobody answers at "+cluster.Members[first].PeerURL+", the peer URL of member "+cluster.Members[first].Name)
+		})
+		s := run(t, check, etcdTimeout)
+		s.expect(t, membersSubject, health.Warning)
+		s.expect(t, hosts[first], health.Critical, "TLS handshake was not answered")
+		t.Logf("%+v", s.results)
 		must(t, cluster.Members[first].Resume())
 		until(t, 15*time.Second, "it is well again", healthy)
-		s := run(t, check, etcdTimeout)
+		s = run(t, check, etcdTimeout)
 		for _, host := range hosts {
 			if s.value(t, &etcdRecentLeaderChanges, host) < 1 {
 				t.Errorf("%s saw no leader change", host)
@@ -253,6 +272,16 @@ func TestEtcdCluster(t *testing.T) {
 		}
 	})
 
+	t.Run("quorum hangs", func(t *testing.T) {
+		for _, m := range cluster.Members[1:] {
+			must(t, m.Pause())
+			defer func() { must(t, m.Resume()) }()
+		}
+		until(t, 20*time.Second, "the one left names those that hang", func() bool {
+			return strings.Contains(run(t, check, etcdTimeout).results[hosts[0]].Reason, "the quorum is lost: it reaches 1 of 3 voting members, itself included, and not etcd-1, etcd-2")
+		})
+	})
+
 	t.Run("quorum lost", func(t *testing.T) {
 		must(t, cluster.Members[1].Kill())
 		must(t, cluster.Members[2].Kill())
@@ -268,5 +297,20 @@ func TestEtcdCluster(t *testing.T) {
 			t.Logf("%+v", s.results)
 			return true
 		})
+		// What a liveness probe sees of this.
+		resp, err := http.Get(cluster.Members[0].MetricsURL + "/livez")
+		must(t, err)
+		defer resp.Body.Close()
+		http.DefaultClient.CloseIdleConnections()
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("/livez answers %d: the test is about one that answers 200", resp.StatusCode)
+		}
+		s := run(t, check, etcdTimeout)
+		s.expect(t, hosts[0], health.Critical, "has no leader", "the quorum is lost: it reaches 1 of 3 voting members",
+			cluster.Members[1].Name, cluster.Members[2].Name)
+		s.expect(t, membersSubject, health.Warning, "has no contact to its peer", "connection refused")
+		if s.value(t, &etcdPeerContact, hosts[0], cluster.Members[1].Name) != 0 || s.value(t, &etcdPeerUp, cluster.Members[2].Name) != 0 {
+			t.Error("samples of the lost members")
+		}
 	})
 }

@@ -55,6 +55,8 @@ type etcdThresholds struct {
 	// LeaderChanges within 15 minutes: limit of etcd's mixin
 	// (etcdHighNumberOfLeaderChanges).
 	LeaderChanges Limits `yaml:"leader_changes"`
+	// CertificateExpiry is the time left to the endpoint's certificate.
+	CertificateExpiry ExpiryLimits `yaml:"certificate_expiry"`
 }
 
 func defaultEtcdSettings() *etcdSettings {
@@ -68,6 +70,8 @@ func defaultEtcdSettings() *etcdSettings {
 			DatabaseQuota:    Limits{Warning: 0.8, Critical: 0.95},
 			AppliedLag:       Limits{Warning: 1000, Critical: 5000},
 			LeaderChanges:    Limits{Warning: 4},
+
+			CertificateExpiry: defaultExpiry(),
 		},
 	}
 }
@@ -95,6 +99,9 @@ func (s *etcdSettings) Validate() error {
 		return errors.New("cert_file: cert_file and key_file go together")
 	case (s.Username == "") != (s.PasswordFile == ""):
 		return errors.New("username: username and password_file go together")
+	}
+	if err := t.CertificateExpiry.validate("certificate_expiry"); err != nil {
+		return err
 	}
 	return validateLimits(
 		namedLimits{"read_latency", t.ReadLatency.seconds(), false},

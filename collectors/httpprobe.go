@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -24,19 +23,14 @@ const maxHTTPBody = 1 << 20
 type httpAnswer struct {
 	code   int
 	media  string // Content-Type
+	header http.Header
 	body   []byte // at most maxHTTPBody
 	err    error
 	took   time.Duration // without connecting
 	waited time.Duration // with it
 	phases httpPhases
+	stage  string    // what was under way when the time was up, for a reason
 	expiry time.Time // when the first of the certificates it showed expires; zero when it showed none
-}
-
-// httpPhases are the parts of a request's time. Those of connecting are zero
-// on a connection that was kept.
-type httpPhases struct {
-	resolve, dial, tls time.Duration
-	answer             time.Duration // from the request sent to the first byte of the answer
 }
 
 // newHTTPClient returns a client that follows no redirect and asks no proxy,
@@ -65,7 +59,6 @@ func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse
 func ask(client *http.Client, req *http.Request) (a httpAnswer) {
 	clock := &phaseClock{begun: time.Now()}
 	defer func() {
-		a.waited = time.Since(clock.begun)
 		clock.read(&a)
 		if a.expiry.IsZero() {
 			a.expiry = refusedExpiry(a.err)
@@ -93,56 +86,18 @@ func ask(client *http.Client, req *http.Request) (a httpAnswer) {
 	case len(a.body) > maxHTTPBody:
 		a.err = errors.New("the answer is larger than " + size(maxHTTPBody))
 	default:
-		a.code, a.media = resp.StatusCode, resp.Header.Get("Content-Type")
+		a.code, a.media, a.header = resp.StatusCode, resp.Header.Get("Content-Type"), resp.Header
 	}
 	return a
 }
 
-// phaseClock takes the times of one request. Dials of several addresses race
-// on goroutines of their own, and some end after the request.
-type phaseClock struct {
-	begun time.Time
-
-	mu                          sync.Mutex // guards what follows
-	resolving, dialing, shaking time.Time
-	connected, sent             time.Time
-	phases                      httpPhases
-}
-
-func (c *phaseClock) trace() *httptrace.ClientTrace {
-	at := func(set func(now time.Time)) {
-		now := time.Now()
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		set(now)
+// why words the reason of a request that failed, and how far it came when
+// its time was up.
+func (a *httpAnswer) why() string {
+	if timedOut(a.err) && a.stage != "" {
+		return cause(a.err, a.waited) + ": " + a.stage
 	}
-	return &httptrace.ClientTrace{
-		DNSStart: func(httptrace.DNSStartInfo) { at(func(now time.Time) { c.resolving = now }) },
-		DNSDone:  func(httptrace.DNSDoneInfo) { at(func(now time.Time) { c.phases.resolve = now.Sub(c.resolving) }) },
-		ConnectStart: func(string, string) {
-			at(func(now time.Time) {
-				if c.dialing.IsZero() {
-					c.dialing = now
-				}
-			})
-		},
-		ConnectDone:          func(string, string, error) { at(func(now time.Time) { c.phases.dial = now.Sub(c.dialing) }) },
-		TLSHandshakeStart:    func() { at(func(now time.Time) { c.shaking = now }) },
-		TLSHandshakeDone:     func(tls.ConnectionState, error) { at(func(now time.Time) { c.phases.tls = now.Sub(c.shaking) }) },
-		GotConn:              func(httptrace.GotConnInfo) { at(func(now time.Time) { c.connected = now }) },
-		WroteRequest:         func(httptrace.WroteRequestInfo) { at(func(now time.Time) { c.sent = now }) },
-		GotFirstResponseByte: func() { at(func(now time.Time) { c.phases.answer = now.Sub(c.sent) }) },
-	}
-}
-
-// read puts what was taken into a, whose waited is known.
-func (c *phaseClock) read(a *httpAnswer) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	a.phases, a.took = c.phases, a.waited
-	if !c.connected.IsZero() {
-		a.took = a.waited - c.connected.Sub(c.begun)
-	}
+	return cause(a.err, a.waited)
 }
 
 // firstExpiry is when the first of the chain expires.

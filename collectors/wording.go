@@ -3,8 +3,10 @@ package collectors
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -86,9 +88,11 @@ func cause(err error, waited time.Duration) string {
 	case errors.As(err, &dns):
 		return clip("resolving "+dns.Name+": "+dns.Err, 200)
 	case errors.As(err, &untrusted):
-		return clip(untrusted.Err.Error(), 200)
+		return distrust(untrusted.Err)
 	case errors.As(err, &request):
 		return cause(request.Err, waited)
+	case errors.Is(err, io.EOF):
+		return closedSilently
 	}
 	text := err.Error()
 	if s, ok := status.FromError(err); ok {
@@ -101,8 +105,29 @@ func cause(err error, waited time.Duration) string {
 		}
 		text = stripped
 	}
-	return clip(strings.TrimSuffix(text, `"`), 200)
+	if text = strings.TrimSuffix(text, `"`); text == "EOF" {
+		return closedSilently
+	}
+	return clip(text, 200)
 }
+
+const closedSilently = "it closed the connection without an answer"
+
+// distrust words why a server's certificate did not verify. Dates are by the
+// clock of this node, which may be what is wrong.
+func distrust(err error) string {
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil {
+		if now := time.Now(); now.Before(invalid.Cert.NotBefore) {
+			return fmt.Sprintf("its certificate is not valid before %s, and here it is %s", day(invalid.Cert.NotBefore), day(now))
+		}
+		return "its certificate has expired on " + day(invalid.Cert.NotAfter)
+	}
+	return clip(err.Error(), 200)
+}
+
+// day words a date and time to the minute: "2027-01-31 12:00 UTC".
+func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
 // refusesCertificate tells whether the other side closed the handshake
 // because of our client certificate, or because we sent none.

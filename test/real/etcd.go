@@ -10,14 +10,16 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // EtcdOptions says what cluster StartEtcd makes. Binary and Dir are required.
 type EtcdOptions struct {
 	Binary, Dir string
-	Members     int   // 0: one
-	PKI         *PKI  // nil: plain http; else the client port wants a client certificate of it
-	QuotaBytes  int64 // 0: etcd's own default
+	Members     int       // 0: one
+	PKI         *PKI      // nil: plain http; else the client port wants a client certificate of it
+	NotAfter    time.Time // of the members' certificate; zero: as of CertOptions
+	QuotaBytes  int64     // 0: etcd's own default
 	ExtraArgs   []string
 	DataDir     func(i int) string // of member i; nil: a folder under Dir
 	Log         io.Writer
@@ -61,7 +63,9 @@ func startEtcd(ctx context.Context, o EtcdOptions) (*Etcd, error) {
 	if o.PKI != nil {
 		var err error
 		// Both usages: etcd's HTTP gateway calls its own gRPC port with it.
-		if server, err = o.PKI.Issue("etcd", loopback()); err != nil {
+		names := Loopback()
+		names.NotAfter = o.NotAfter
+		if server, err = o.PKI.Issue("etcd", names); err != nil {
 			return nil, err
 		}
 		if e.ClientCert, err = o.PKI.Issue("etcd-client", CertOptions{Client: true}); err != nil {

@@ -28,7 +28,7 @@ type CertOptions struct {
 	DNS            []string
 	IPs            []net.IP
 	Org            []string  // groups, for Kubernetes
-	NotAfter       time.Time // zero: a day from now; a past one makes an expired certificate
+	NotAfter       time.Time // zero: a month from now; a past one makes an expired certificate
 	Client, Server bool
 }
 
@@ -104,7 +104,7 @@ func certTemplate(name string, o CertOptions) (*x509.Certificate, error) {
 	now := time.Now()
 	notAfter := o.NotAfter
 	if notAfter.IsZero() {
-		notAfter = now.Add(24 * time.Hour)
+		notAfter = now.AddDate(0, 1, 0)
 	}
 	// Before any NotAfter, and before now on a clock that runs a little slow.
 	notBefore := now.Add(-time.Hour)
@@ -159,7 +159,7 @@ func fileName(name string) string {
 	return string(safe)
 }
 
-// loopback is what a server on this machine is called.
-func loopback() CertOptions {
+// Loopback is what a server on this machine is called.
+func Loopback() CertOptions {
 	return CertOptions{DNS: []string{"localhost"}, IPs: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}}
 }
