@@ -122,7 +122,7 @@ func (s *APIServer) client() (*http.Client, error) {
 }
 
 func (s *APIServer) args(port int, o APIServerOptions) ([]string, error) {
-	serving := Loopback()
+	serving := loopback()
 	serving.Server = true
 	// The first address of the service range, and the names pods know it by.
 	address := net.ParseIP(o.Address)

@@ -63,7 +63,7 @@ func startEtcd(ctx context.Context, o EtcdOptions) (*Etcd, error) {
 	if o.PKI != nil {
 		var err error
 		// Both usages: etcd's HTTP gateway calls its own gRPC port with it.
-		names := Loopback()
+		names := loopback()
 		names.NotAfter = o.NotAfter
 		if server, err = o.PKI.Issue("etcd", names); err != nil {
 			return nil, err

@@ -159,7 +159,7 @@ func fileName(name string) string {
 	return string(safe)
 }
 
-// Loopback is what a server on this machine is called.
-func Loopback() CertOptions {
+// loopback is what a server on this machine is called.
+func loopback() CertOptions {
 	return CertOptions{DNS: []string{"localhost"}, IPs: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}}
 }
