@@ -6,53 +6,23 @@ import (
 	"fmt"
 	"net/url"
 	"sync"
+	"time"
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/rest"
-
-	"github.com/grapevine-mesh/grapevine/health"
-)
-
-// What the apiserver check exports. Labels: endpoint is host:port as asked;
-// operation is livez, readyz, get or list; path is /livez or /readyz.
-var (
-	apiUp = Metric{
-		Name: "grapevine_apiserver_up", Type: health.Gauge, Labels: []string{"endpoint"},
-		Help: "Whether the endpoint answered as an API server does in the last run.",
-	}
-	apiCheckUp = Metric{
-		Name: "grapevine_apiserver_check_up", Type: health.Gauge, Labels: []string{"endpoint", "path", "name"},
-		Help: "Whether the API server's own check of that name passed.",
-	}
-	apiSeconds = Metric{
-		Name: "grapevine_apiserver_request_duration_seconds", Type: health.Histogram, Labels: []string{"endpoint", "operation"},
-		Help:    "Time of answered requests, without connecting.",
-		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
-	}
-	apiLast = Metric{
-		Name: "grapevine_apiserver_request_last_duration_seconds", Type: health.Gauge, Labels: []string{"endpoint", "operation"},
-		Help: "Time the last request took without connecting; when it failed, the time until then.",
-	}
-	apiSuccess = Metric{
-		Name: "grapevine_apiserver_request_success", Type: health.Gauge, Labels: []string{"endpoint", "operation"},
-		Help: "Whether the last request was answered as it should be; for livez and readyz, that all checks passed.",
-	}
-	apiCode = Metric{
-		Name: "grapevine_apiserver_response_code", Type: health.Gauge, Labels: []string{"endpoint", "operation"},
-		Help: "HTTP status code of the last answer, 0 when there was none.",
-	}
 )
 
 func apiserverSpec() Spec {
 	return Spec{
-		Name:     "apiserver",
-		Summary:  "liveness, readiness and latency of every API server and of its Service",
-		Why:      "Everything in a cluster talks through the API server: when it is slow or not ready, nothing is scheduled, no endpoint is updated, and DNS serves what was true before.",
-		Remedy:   "Ask it yourself: kubectl get --raw '/readyz?verbose'. When the check etcd fails there, look at etcd and the disk below it first; when one endpoint of several is bad, look at its log and its certificates.",
-		Subject:  "endpoint as host:port",
-		Metrics:  []Metric{apiUp, apiCheckUp, apiSeconds, apiLast, apiSuccess, apiCode},
+		Name:    "apiserver",
+		Summary: "liveness, readiness and latency of every API server and of its Service",
+		Why:     "Everything in a cluster talks through the API server: when it is slow or not ready, nothing is scheduled, no endpoint is updated, and DNS serves what was true before.",
+		Remedy: "Ask it yourself: kubectl get --raw '/readyz?verbose'. When the check etcd fails there, look at etcd and the disk below it first; when one endpoint of several is bad, look at its log and its certificates; " +
+			"when only the Service is bad, look at kube-proxy on this node. When an admission webhook fails, repair what it calls, or delete its configuration.",
+		Subject:  `endpoint as host:port; "instances" when the other API servers cannot be looked up`,
+		Metrics:  apiMetrics,
 		Settings: func() Settings { return defaultAPIServerSettings() },
 	}
 }
@@ -61,6 +31,7 @@ func apiserverSpec() Spec {
 type apiserverCheck struct {
 	settings apiserverSettings
 	root     string
+	proc     string
 	logger   log.Logger
 	latency  *prometheus.HistogramVec
 
@@ -68,6 +39,8 @@ type apiserverCheck struct {
 	access  apiAccess
 	stamp   string // of the access in use
 	targets []*apiTarget
+
+	discovery apiDiscovery // touched by one run at a time
 }
 
 // New looks for credentials. Without any, only configured endpoints are
@@ -82,7 +55,7 @@ func (s *apiserverSettings) New(env Env) (Collector, error) {
 		access = apiAccess{config: &rest.Config{}}
 	}
 	c := &apiserverCheck{
-		settings: *s, root: root, access: access,
+		settings: *s, root: root, proc: env.Paths.Proc, access: access,
 		logger:  log.With(env.Logger, "check", "apiserver"),
 		latency: apiSeconds.Histogram(env.Registry),
 	}
@@ -93,52 +66,100 @@ func (s *apiserverSettings) New(env Env) (Collector, error) {
 	return c, nil
 }
 
-// targetsFor builds what is asked: the endpoints and the Service, each once.
+// targetsFor builds what is asked whatever discovery finds: the instance of
+// this node, the endpoints and the Service, each once.
 func (c *apiserverCheck) targetsFor(access apiAccess) ([]*apiTarget, error) {
-	addresses := c.settings.Endpoints
-	if len(addresses) == 0 {
-		addresses = []string{access.config.Host}
+	type place struct {
+		address string
+		via     apiVia
+	}
+	var places []place
+	if own := ownAPIServer(c.root); own != "" && len(c.settings.Endpoints) == 0 {
+		places = append(places, place{"https://" + own, viaOwn})
+	}
+	for _, endpoint := range c.settings.Endpoints {
+		places = append(places, place{endpoint, viaConfigured})
 	}
 	service := c.settings.ServiceAddress
-	if service == "" {
+	switch service {
+	case "":
 		service = serviceAddress()
+	case serviceNone:
+		service = ""
+	}
+	if host := access.config.Host; len(c.settings.Endpoints) == 0 && (service == "" || host != "https://"+service) {
+		places = append(places, place{host, viaConfigured})
 	}
 	if service != "" {
-		addresses = append(addresses[:len(addresses):len(addresses)], "https://"+service)
+		places = append(places, place{"https://" + service, viaService})
 	}
 	var targets []*apiTarget
 	seen := make(map[string]bool)
-	for _, address := range addresses {
-		base, _, err := rest.DefaultServerUrlFor(&rest.Config{Host: address, TLSClientConfig: access.config.TLSClientConfig})
+	for _, p := range places {
+		t, err := c.target(access, p.address, p.via)
 		if err != nil {
-			return nil, fmt.Errorf("endpoint %q: %w", clip(address, 100), err)
+			return nil, err
 		}
-		if seen[base.Host] {
-			continue
+		if !seen[t.subject] {
+			seen[t.subject] = true
+			targets = append(targets, t)
 		}
-		seen[base.Host] = true
-		client, transport, err := access.client(c.settings.ServerName)
-		if err != nil {
-			return nil, fmt.Errorf("credentials for %s: %w", base.Host, err)
-		}
-		targets = append(targets, &apiTarget{
-			base: &url.URL{Scheme: base.Scheme, Host: base.Host, Path: base.Path}, subject: base.Host,
-			client: client, transport: transport, settings: &c.settings, latency: c.latency,
-		})
+	}
+	targets[0].operations = apiOperations
+	if c.settings.Admission.Enabled {
+		targets[0].operations = append(targets[0].operations[:len(apiOperations):len(apiOperations)], "create")
 	}
 	return targets, nil
+}
+
+// target makes one of an address as a kubeconfig has it.
+func (c *apiserverCheck) target(access apiAccess, address string, via apiVia) (*apiTarget, error) {
+	base, _, err := rest.DefaultServerUrlFor(&rest.Config{Host: address, TLSClientConfig: access.config.TLSClientConfig})
+	if err != nil {
+		return nil, fmt.Errorf("endpoint %q: %w", clip(address, 100), err)
+	}
+	name := c.settings.ServerName
+	if name == "" && (via == viaOwn || via == viaDiscovered) {
+		// The address of an instance need not stand in its certificate when
+		// clients come through a load balancer; what pods ask for must.
+		name = "kubernetes.default.svc"
+	}
+	client, transport, err := access.client(name)
+	if err != nil {
+		return nil, fmt.Errorf("credentials for %s: %w", base.Host, err)
+	}
+	operations := apiOperations
+	if via == viaService {
+		operations = serviceOperations // the servers behind it are asked the rest
+	}
+	return &apiTarget{
+		operations: operations,
+		base:       &url.URL{Scheme: base.Scheme, Host: base.Host, Path: base.Path}, subject: base.Host, via: via,
+		client: client, transport: transport, settings: &c.settings, latency: c.latency,
+	}, nil
 }
 
 // Name is the check's name.
 func (c *apiserverCheck) Name() string { return "apiserver" }
 
-// Collect asks every endpoint at once.
+// Collect asks every endpoint at once, and those that discovery brings as
+// soon as it has.
 func (c *apiserverCheck) Collect(ctx context.Context, r *Report) error {
 	ctx, cancel := finishing(ctx)
 	defer cancel()
 	var asked parallel
-	for _, t := range c.renew() {
+	targets := c.renew()
+	for _, t := range targets {
 		asked.run(func() { t.look(ctx, r) })
+	}
+	if !time.Now().Before(c.discovery.next) {
+		asked.run(func() {
+			for _, t := range c.discover(ctx, r, targets) {
+				asked.run(func() { t.look(ctx, r) })
+			}
+		})
+	} else {
+		c.discovery.report(r)
 	}
 	asked.wait()
 	return nil
@@ -171,10 +192,29 @@ func (c *apiserverCheck) renew() []*apiTarget {
 			for _, t := range c.targets {
 				t.transport.CloseIdleConnections()
 			}
-			c.access, c.targets, c.stamp = access, targets, access.stamp()
+			c.access, c.stamp = access, access.stamp()
+			c.targets = c.withDiscovered(targets)
 			return c.targets
 		}
 	}
 	level.Warn(c.logger).Log("msg", "credentials have changed and cannot be read; going on with the old ones", "err", err)
 	return c.targets
+}
+
+// withDiscovered adds to targets what discovery had brought, with the
+// credentials of now; c.mu is held.
+func (c *apiserverCheck) withDiscovered(targets []*apiTarget) []*apiTarget {
+	for _, old := range c.targets {
+		if !old.found || has(targets, old.subject) {
+			continue
+		}
+		t, err := c.target(c.access, old.base.String(), old.via)
+		if err != nil {
+			continue // its address is as good as it was
+		}
+		t.found = true
+		t.missing.Store(old.missing.Load())
+		targets = append(targets, t)
+	}
+	return targets
 }

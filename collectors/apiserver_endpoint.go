@@ -1,61 +1,87 @@
 package collectors
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/grapevine-mesh/grapevine/health"
 )
 
+// apiVia is how a target is known.
+type apiVia string
+
+const (
+	viaOwn        apiVia = "own"        // runs on this node
+	viaConfigured apiVia = "configured" // here, or in the kubeconfig
+	viaDiscovered apiVia = "discovered" // another instance
+	viaService    apiVia = "service"    // the Service in front of them
+)
+
 // apiTarget is one API server, or the Service in front of them.
 type apiTarget struct {
-	base      *url.URL
-	subject   string // host:port
-	client    *http.Client
-	transport *http.Transport // below the client
-	settings  *apiserverSettings
-	latency   *prometheus.HistogramVec
+	base       *url.URL
+	subject    string // host:port
+	via        apiVia
+	operations []string // what is asked
+	client     *http.Client
+	transport  *http.Transport // below the client
+	settings   *apiserverSettings
+	latency    *prometheus.HistogramVec
+
+	found    bool // by discovery
+	answered atomic.Bool
+	missing  atomic.Pointer[time.Time] // since when it is no endpoint of the Service; nil: it is one, or nobody knows
+
+	// Below: touched by one run at a time.
+	renew      time.Time  // when to connect anew
+	connecting httpPhases // of the newest connection
+	expiry     time.Time  // of the certificate it last showed; zero: it showed none yet
 }
 
-// look makes all requests at once: with etcd gone some of them hang, and the
-// others tell why.
+// headStart is what a request is given before the next one starts beside it:
+// with etcd gone some of them hang, and the others tell why. While all is well
+// they follow each other over one connection.
+const headStart = 50 * time.Millisecond
+
+// look makes the requests and judges what they bring.
 func (t *apiTarget) look(ctx context.Context, r *Report) {
-	answers := make([]apiAnswer, len(apiOperations))
-	var asked parallel
-	for i, operation := range apiOperations {
-		asked.run(func() { answers[i] = t.request(ctx, operation) })
+	if now := time.Now(); !now.Before(t.renew) {
+		// The kept connection tells neither that nobody new gets in, nor
+		// that the certificate was renewed or has expired.
+		t.transport.CloseIdleConnections()
+		t.renew = now.Add(knockEvery)
 	}
-	asked.wait()
+	answers := t.ask(ctx)
 
 	a := &assessment{about: "API server " + t.subject}
+	if t.via == viaService {
+		a.about = "API server through its Service " + t.subject
+	}
 	up := false
-	if silent, why := unanswered(answers); silent {
+	silent, why := unanswered(answers)
+	if silent {
 		if refusesCertificate(answers[0].err) {
 			a.add(health.Unknown, "refuses the client certificate: %s", why)
 		} else {
 			a.add(health.Critical, "does not answer: %s", why)
 		}
+		t.renew = time.Time{}
 	}
-	silent := len(a.findings) > 0
 	for i := range answers {
 		answer := &answers[i]
-		var answered, well bool
-		switch {
-		case answer.err != nil:
-			if !silent {
-				a.add(health.Critical, "%s: %s", answer.path, cause(answer.err, answer.waited))
-			}
-		case answer.operation == "livez" || answer.operation == "readyz":
-			answered, well = t.judgeChecks(r, a, answer)
-		default:
-			answered, well = t.judgeRead(a, answer)
-		}
+		answered, well := t.judge(r, a, answer, silent)
 		up = up || answered
+		if answer.operation == operationShort {
+			continue
+		}
 		if well {
 			t.latency.WithLabelValues(t.subject, answer.operation).Observe(answer.took.Seconds())
 		}
@@ -63,8 +89,52 @@ func (t *apiTarget) look(ctx context.Context, r *Report) {
 		r.Sample(&apiSuccess, boolean(well), t.subject, answer.operation)
 		r.Sample(&apiCode, float64(answer.code), t.subject, answer.operation)
 	}
+	t.answered.Store(up)
 	r.Sample(&apiUp, boolean(up), t.subject)
+	r.Sample(&apiInfo, 1, t.subject, string(t.via))
+	t.reportConnection(r, a, answers, silent)
+	if t.missing.Load() != nil {
+		a.add(health.Warning, "is no longer among the endpoints of the Service kubernetes")
+	}
 	a.verdict(r, t.subject)
+}
+
+// ask makes the requests, in the order of operations.
+func (t *apiTarget) ask(ctx context.Context) []apiAnswer {
+	answers := make([]apiAnswer, len(t.operations))
+	done := make([]chan struct{}, len(t.operations))
+	var asked parallel
+	for i, operation := range t.operations {
+		done[i] = make(chan struct{})
+		asked.run(func() {
+			defer close(done[i])
+			answers[i] = t.request(ctx, operation)
+		})
+		doneWithin(ctx, done[i], headStart)
+	}
+	var short []apiAnswer
+	if i := slices.Index(t.operations, "readyz"); i >= 0 && !doneWithin(ctx, done[i], headStart) {
+		asked.run(func() { short = append(short, t.request(ctx, operationShort)) })
+	}
+	asked.wait()
+	if slices.ContainsFunc(answers, func(a apiAnswer) bool { return a.operation == "readyz" && a.err == nil }) {
+		return answers // which tell all there is
+	}
+	return append(short, answers...)
+}
+
+// doneWithin waits until done is closed, but not longer than d, and tells whether
+// it was.
+func doneWithin(ctx context.Context, done <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // unanswered tells whether no request at all was answered, and why.
@@ -74,27 +144,69 @@ func unanswered(answers []apiAnswer) (bool, string) {
 			return false, ""
 		}
 	}
-	first := &answers[0]
-	return true, cause(first.err, first.waited)
+	return true, slices.MaxFunc(answers, func(x, y apiAnswer) int { return cmp.Compare(x.waited, y.waited) }).why()
 }
 
-// judgeChecks reads an answer of /livez or /readyz. answered means that it is
-// one of an API server, well that every check passed.
+// judge reads one answer. answered means that it is one of an API server,
+// well that it is as it should be. silent: that nothing was answered is said.
+func (t *apiTarget) judge(r *Report, a *assessment, answer *apiAnswer, silent bool) (answered, well bool) {
+	if answer.operation == "livez" || answer.operation == "readyz" {
+		checks := healthChecks(string(answer.body))
+		r.Sample(&apiChecks, float64(len(checks)), t.subject, answer.path)
+		r.Sample(&apiChecksFailed, float64(len(failedChecks(checks))), t.subject, answer.path)
+	}
+	switch {
+	case answer.err != nil && !silent && answer.operation != operationShort:
+		a.add(health.Critical, "%s: %s", answer.path, answer.why())
+		return false, false
+	case answer.err != nil:
+		return false, false
+	}
+	switch answer.operation {
+	case "livez", "readyz", operationShort:
+		return t.judgeChecks(r, a, answer)
+	case "create":
+		return t.judgeCreate(a, answer)
+	}
+	return t.judgeRead(a, answer)
+}
+
+// reportConnection exports the phases of connecting and of a request, and
+// judges the certificate.
+func (t *apiTarget) reportConnection(r *Report, a *assessment, answers []apiAnswer, silent bool) {
+	request := answers[0].phases.answer
+	for i := range answers {
+		answer := &answers[i]
+		if answer.phases.dial > 0 {
+			t.connecting = answer.phases
+		}
+		if !answer.expiry.IsZero() && (answer.phases.dial > 0 || t.expiry.IsZero()) {
+			t.expiry = answer.expiry
+		}
+		if answer.operation == "get" && answer.err == nil {
+			request = answer.phases.answer
+		}
+	}
+	t.connecting.export(r, &apiPhase, hostPortOf(t.base.Scheme, t.base.Host), request)
+	if t.expiry.IsZero() {
+		return
+	}
+	r.Sample(&apiExpiry, float64(t.expiry.Unix()), t.subject)
+	if !silent { // else it was said why
+		a.expiry(t.expiry, time.Now(), t.settings.Thresholds.CertificateExpiry)
+	}
+}
+
+// judgeChecks reads an answer of /livez or /readyz.
 func (t *apiTarget) judgeChecks(r *Report, a *assessment, answer *apiAnswer) (answered, well bool) {
 	if deniedRead(a, answer) {
 		return answer.object().Kind != "" || answer.code == http.StatusUnauthorized, false
 	}
 	checks := healthChecks(string(answer.body))
-	var failed []string
-	seen := make(map[string]bool, len(checks))
-	for _, check := range checks {
-		if seen[check.name] {
-			continue
-		}
-		seen[check.name] = true
-		r.Sample(&apiCheckUp, boolean(check.passed), t.subject, answer.path, check.name)
-		if !check.passed {
-			failed = append(failed, check.name)
+	failed := failedChecks(checks)
+	if answer.operation != operationShort {
+		for _, name := range failed[:min(len(failed), maxFailedChecks)] {
+			r.Sample(&apiCheckFailed, 1, t.subject, answer.path, name)
 		}
 	}
 	switch {
@@ -159,8 +271,8 @@ func deniedRead(a *assessment, answer *apiAnswer) bool {
 
 // verb is the operation as authorization rules name it.
 func verb(answer *apiAnswer) string {
-	if answer.operation == "list" {
-		return "list"
+	if answer.operation == "list" || answer.operation == "create" {
+		return answer.operation
 	}
 	return "get"
 }

@@ -19,7 +19,7 @@ func TestAPIServer(t *testing.T) {
 	host := hostOf(t, server.URL)
 	settings := func(kubeconfig string) *apiserverSettings {
 		s := defaultAPIServerSettings()
-		s.Kubeconfig = kubeconfig
+		s.Kubeconfig, s.ServiceAddress = kubeconfig, serviceNone
 		s.Thresholds.GetLatency, s.Thresholds.ListLatency = DurationLimits{}, DurationLimits{} // a busy test machine
 		return s
 	}
@@ -54,8 +54,8 @@ func TestAPIServer(t *testing.T) {
 				}
 			}
 			for _, path := range []string{"/livez", "/readyz"} {
-				if s.value(t, &apiCheckUp, host, path, "etcd") != 1 {
-					t.Errorf("%s: etcd", path)
+				if n := s.value(t, &apiChecks, host, path); n < 20 || s.value(t, &apiChecksFailed, host, path) != 0 {
+					t.Errorf("%s: %v checks", path, n)
 				}
 			}
 			for _, operation := range apiOperations {
@@ -66,6 +66,9 @@ func TestAPIServer(t *testing.T) {
 			}
 			if s.took > time.Second {
 				t.Errorf("a run took %v", s.took)
+			}
+			if len(s.samples) > 30 {
+				t.Errorf("%d series for one endpoint", len(s.samples))
 			}
 		})
 	}
@@ -90,7 +93,7 @@ func TestAPIServer(t *testing.T) {
 		s.ServiceAddress = hostPort(port)
 		s.ServerName = "kubernetes.default.svc"
 		got := run(t, newCheck(t, s), apiTimeout)
-		got.expect(t, hostPort(port), health.Critical, "API server "+hostPort(port)+" does not answer: connection refused")
+		got.expect(t, hostPort(port), health.Critical, "API server through its Service "+hostPort(port)+" does not answer: connection refused")
 		if r := got.results[host]; r.Status != health.OK && !strings.Contains(r.Reason, "x509: certificate is valid for") {
 			t.Errorf("by name: %+v", r)
 		}
@@ -103,25 +106,40 @@ func TestAPIServer(t *testing.T) {
 		must(t, server.Pause())
 		defer func() { must(t, server.Resume()) }()
 		time.Sleep(100 * time.Millisecond) // until the last of its threads has stopped
-		run(t, check, apiTimeout).expect(t, host, health.Critical, "does not answer: no answer within 3.6")
+		run(t, check, apiTimeout).expect(t, host, health.Critical, "does not answer: no answer within 3.6", "connected, but the request was not answered")
 		must(t, server.Resume())
 		until(t, 10*time.Second, "it is well again", func() bool { return run(t, check, apiTimeout).results[host].Status == health.OK })
+	})
+
+	t.Run("etcd hangs", func(t *testing.T) {
+		check := newCheck(t, settings(server.Kubeconfig))
+		must(t, etcd.Members[0].Pause())
+		defer func() { must(t, etcd.Members[0].Resume()) }()
+		begun := time.Now()
+		until(t, 20*time.Second, "etcd is named", func() bool {
+			return strings.Contains(run(t, check, apiTimeout).results[host].Reason, "z: etcd")
+		})
+		s := run(t, check, apiTimeout)
+		s.expect(t, host, health.Critical, "API server "+host+" fails on /", "z: etcd")
+		t.Logf("after %v: %+v", time.Since(begun), s.results[host])
+		must(t, etcd.Members[0].Resume())
+		until(t, 20*time.Second, "it is well again", func() bool { return run(t, check, apiTimeout).results[host].Status == health.OK })
 	})
 
 	t.Run("etcd gone", func(t *testing.T) {
 		check := newCheck(t, settings(server.Kubeconfig))
 		must(t, etcd.Members[0].Kill())
-		// The server looks at etcd only now and then, and takes up to two
-		// seconds for /livez and four for /readyz, which may thus be late.
-		var s seen
 		until(t, 20*time.Second, "the server's own check of etcd is named", func() bool {
-			s = run(t, check, apiTimeout)
-			s.expect(t, host, health.Critical, "/api/v1/namespaces/default/services/kubernetes: no answer within 3.6")
-			return strings.Contains(s.results[host].Reason, "z: etcd")
+			return strings.Contains(run(t, check, apiTimeout).results[host].Reason, "z: etcd")
 		})
+		s := run(t, check, apiTimeout)
+		s.expect(t, host, health.Critical, "/api/v1/namespaces/default/services/kubernetes: no answer within 3.")
 		t.Logf("%+v", s.results[host])
 		if s.value(t, &apiSuccess, host, "get") != 0 {
 			t.Error("get")
+		}
+		if s.value(t, &apiChecksFailed, host, "/livez") > 0 && s.value(t, &apiCheckFailed, host, "/livez", "etcd") != 1 {
+			t.Error("the failed check is not exported by name")
 		}
 		must(t, server.Kill()) // without etcd it would take its time to stop
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -11,10 +12,19 @@ import (
 const (
 	maxAPIChecks    = 128 // of one of /livez, /readyz
 	maxAPICheckName = 100 // bytes
+	maxFailedChecks = 8   // exported by name
 )
 
 // apiOperations are the probes of one run, in the order of reasons.
-var apiOperations = []string{"livez", "readyz", "get", "list"}
+var (
+	apiOperations     = []string{"livez", "readyz", "get", "list"}
+	serviceOperations = []string{"livez", "get"}
+)
+
+// operationShort is asked when /readyz takes long. That asks etcd twice, and
+// waits up to two seconds for each; without the second time there is an answer
+// before our own time is up.
+const operationShort = "readyz without etcd-readiness"
 
 // apiAnswer is what one of the probes brought.
 type apiAnswer struct {
@@ -31,18 +41,28 @@ func (t *apiTarget) request(ctx context.Context, operation string) (a apiAnswer)
 	switch operation {
 	case "livez", "readyz":
 		path, target.RawQuery, accept = "/"+operation, "verbose", "text/plain, */*"
+	case operationShort:
+		path, target.RawQuery, accept = "/readyz", url.Values{"verbose": {""}, "exclude": {"etcd-readiness"}}.Encode(), "text/plain, */*"
 	case "get":
 		path = t.settings.GetPath
 	case "list":
 		path, target.RawQuery = t.settings.ListPath, url.Values{"limit": {"1"}}.Encode()
 	}
+	method, body := http.MethodGet, ""
+	if operation == "create" {
+		path, target.RawQuery, body = t.settings.Admission.request(ctx)
+		method = http.MethodPost
+	}
 	target.Path = strings.TrimSuffix(target.Path, "/") + path
 	a = apiAnswer{operation: operation, path: path}
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, method, target.String(), strings.NewReader(body))
 	if err != nil {
 		a.err = err
 		return a
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	req.Header.Set("Accept", accept)
 	a.httpAnswer = ask(t.client, req)
@@ -73,4 +93,14 @@ func healthChecks(body string) []healthCheck {
 		checks = append(checks, healthCheck{clip(name, maxAPICheckName), passed})
 	}
 	return checks
+}
+
+// failedChecks are the names of those that failed, each once.
+func failedChecks(checks []healthCheck) (failed []string) {
+	for _, check := range checks {
+		if !check.passed && !slices.Contains(failed, check.name) {
+			failed = append(failed, check.name)
+		}
+	}
+	return failed
 }

@@ -20,9 +20,14 @@ type apiserverSettings struct {
 	// and the files kubeadm, k3s and RKE2 leave on a node.
 	Kubeconfig string `yaml:"kubeconfig"`
 	// ServiceAddress is host:port of the API's Service, asked beside the
-	// endpoints. Empty means the one a pod is told by its environment;
-	// outside a pod it is not asked.
+	// endpoints. Empty means the one a pod is told by its environment, else
+	// that of the Service kubernetes once a node with a kube-proxy can connect
+	// to it. none means that it is not asked.
 	ServiceAddress string `yaml:"service_address"`
+	// Instances says where the other API servers of the cluster, found by
+	// the endpoints of the Service, are asked one by one: auto (on nodes that
+	// run an API server themselves), all (on every node) or none.
+	Instances string `yaml:"instances"`
 	// ServerName is the name to look for in the certificate, when the
 	// endpoint is asked by another one, such as 127.0.0.1.
 	ServerName string `yaml:"server_name"`
@@ -31,16 +36,32 @@ type apiserverSettings struct {
 	GetPath  string `yaml:"get_path"`
 	ListPath string `yaml:"list_path"`
 
+	// Admission is a create that is not stored.
+	Admission apiAdmission `yaml:"admission"`
+
 	Thresholds apiserverThresholds `yaml:"thresholds"`
 }
 
+// serviceNone in place of an address keeps the Service from being asked.
+const serviceNone = "none"
+
+// Where instances are looked up.
+const (
+	instancesAuto = "auto"
+	instancesAll  = "all"
+	instancesNone = "none"
+)
+
 // apiserverThresholds are held against single requests. One second is the
-// objective Kubernetes publishes for the 99th percentile of reads of one
-// object (SIG Scalability, API call latency SLI/SLO); critical is three times
-// that, before most clients give up.
+// objective Kubernetes publishes for the 99th percentile of reads and writes
+// of one object (SIG Scalability, API call latency SLI/SLO); critical is three
+// times that, before most clients give up.
 type apiserverThresholds struct {
-	GetLatency  DurationLimits `yaml:"get_latency"`
-	ListLatency DurationLimits `yaml:"list_latency"`
+	GetLatency    DurationLimits `yaml:"get_latency"`
+	ListLatency   DurationLimits `yaml:"list_latency"`
+	CreateLatency DurationLimits `yaml:"create_latency"`
+	// CertificateExpiry is the time left to the endpoint's certificate.
+	CertificateExpiry ExpiryLimits `yaml:"certificate_expiry"`
 }
 
 func defaultAPIServerSettings() *apiserverSettings {
@@ -50,7 +71,9 @@ func defaultAPIServerSettings() *apiserverSettings {
 		// Every cluster has them, and a kubelet's own credentials are enough.
 		GetPath:    "/api/v1/namespaces/default/services/kubernetes",
 		ListPath:   "/api/v1/services",
-		Thresholds: apiserverThresholds{GetLatency: oneObject, ListLatency: oneObject},
+		Instances:  instancesAuto,
+		Admission:  apiAdmission{Namespace: "default"},
+		Thresholds: apiserverThresholds{GetLatency: oneObject, ListLatency: oneObject, CreateLatency: oneObject, CertificateExpiry: defaultExpiry()},
 	}
 }
 
@@ -62,7 +85,7 @@ func (s *apiserverSettings) Validate() error {
 	if err := validateEndpoints(s.Endpoints); err != nil {
 		return err
 	}
-	if s.ServiceAddress != "" {
+	if s.ServiceAddress != "" && s.ServiceAddress != serviceNone {
 		if err := validateHostPort(s.ServiceAddress); err != nil {
 			return fmt.Errorf("service_address: %w", err)
 		}
@@ -72,9 +95,21 @@ func (s *apiserverSettings) Validate() error {
 			return fmt.Errorf("%s: %w", key, err)
 		}
 	}
+	switch s.Instances {
+	case instancesAuto, instancesAll, instancesNone:
+	default:
+		return fmt.Errorf("instances: %q is none of auto, all, none", clip(s.Instances, 40))
+	}
+	if err := s.Admission.validate(); err != nil {
+		return err
+	}
+	if err := s.Thresholds.CertificateExpiry.validate("certificate_expiry"); err != nil {
+		return err
+	}
 	return validateLimits(
 		namedLimits{"get_latency", s.Thresholds.GetLatency.seconds(), false},
 		namedLimits{"list_latency", s.Thresholds.ListLatency.seconds(), false},
+		namedLimits{"create_latency", s.Thresholds.CreateLatency.seconds(), false},
 	)
 }
 

@@ -209,11 +209,11 @@ func TestAPIServerLies(t *testing.T) {
 			}
 			checks := 0
 			for _, s := range got.samples {
-				if s.Metric == &apiCheckUp {
+				if s.Metric == &apiCheckFailed {
 					checks++
 				}
 			}
-			if checks > 2*maxAPIChecks {
+			if checks > 2*maxFailedChecks {
 				t.Errorf("%d checks", checks)
 			}
 			for _, operation := range apiOperations {

@@ -93,7 +93,7 @@ func ask(client *http.Client, req *http.Request) (a httpAnswer) {
 
 // why words the reason of a request that failed, and how far it came when
 // its time was up.
-func (a *httpAnswer) why() string {
+func (a httpAnswer) why() string {
 	if timedOut(a.err) && a.stage != "" {
 		return cause(a.err, a.waited) + ": " + a.stage
 	}

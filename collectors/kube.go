@@ -112,6 +112,11 @@ func missing(err error) bool {
 // and read on after "the API server": "does not answer: connection refused".
 func (k *kubeAPI) get(ctx context.Context, path string, query url.Values, into any) error {
 	client, base := k.renewed()
+	return getObject(ctx, client, base, path, query, into)
+}
+
+// getObject is get over any client, of the API server at base.
+func getObject(ctx context.Context, client *http.Client, base *url.URL, path string, query url.Values, into any) error {
 	target := *base
 	target.Path, target.RawQuery = strings.TrimSuffix(base.Path, "/")+path, query.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
@@ -122,7 +127,7 @@ func (k *kubeAPI) get(ctx context.Context, path string, query url.Values, into a
 	a := ask(client, req)
 	switch {
 	case a.err != nil:
-		return &kubeError{text: "does not answer: " + cause(a.err, a.waited)}
+		return &kubeError{text: "does not answer: " + a.why()}
 	case a.code == http.StatusUnauthorized:
 		return &kubeError{a.code, "does not accept the credentials (401)"}
 	case a.code != http.StatusOK:

@@ -126,9 +126,6 @@ func distrust(err error) string {
 	return clip(err.Error(), 200)
 }
 
-// day words a date and time to the minute: "2027-01-31 12:00 UTC".
-func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
-
 // refusesCertificate tells whether the other side closed the handshake
 // because of our client certificate, or because we sent none.
 func refusesCertificate(err error) bool {

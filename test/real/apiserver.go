@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 )
 
 // serviceCIDR is the range of cluster addresses; the first of them is the API
@@ -25,9 +26,12 @@ const serviceCIDR = "10.0.0.0/24"
 // EtcdURL are required.
 type APIServerOptions struct {
 	Binary, Dir string
-	EtcdURL     string // several servers may share one etcd
-	Address     string // to listen on; empty: 127.0.0.1
-	Anonymous   bool   // whether requests without credentials are let in
+	EtcdURL     string    // several servers may share one etcd
+	Address     string    // to listen on; empty: 127.0.0.1
+	Port        int       // 0: a free one; several servers of one cluster have the same
+	PKI         *PKI      // nil: one of its own
+	NotAfter    time.Time // of the serving certificate; zero: as of CertOptions
+	Anonymous   bool      // whether requests without credentials are let in
 	ExtraArgs   []string
 	Log         io.Writer
 }
@@ -43,6 +47,8 @@ type APIServer struct {
 
 	dir string
 	pki *PKI
+
+	notAfter time.Time // of the serving certificate
 }
 
 // StartAPIServer returns when /readyz of the new server answers 200. ctx
@@ -61,18 +67,22 @@ func StartAPIServer(ctx context.Context, o APIServerOptions) (*APIServer, error)
 }
 
 func startAPIServer(ctx context.Context, o APIServerOptions) (*APIServer, error) {
-	port, err := FreePort()
-	if err != nil {
-		return nil, err
+	port, pki := o.Port, o.PKI
+	var err error
+	if port == 0 {
+		if port, err = FreePort(); err != nil {
+			return nil, err
+		}
 	}
-	pki, err := NewPKI(filepath.Join(o.Dir, "pki"), "kubernetes-ca")
-	if err != nil {
-		return nil, err
+	if pki == nil {
+		if pki, err = NewPKI(filepath.Join(o.Dir, "pki"), "kubernetes-ca"); err != nil {
+			return nil, err
+		}
 	}
 	if o.Address == "" {
 		o.Address = "127.0.0.1"
 	}
-	s := &APIServer{URL: "https://" + net.JoinHostPort(o.Address, strconv.Itoa(port)), CAFile: pki.CAFile(), Token: rand.Text(), dir: o.Dir, pki: pki}
+	s := &APIServer{URL: "https://" + net.JoinHostPort(o.Address, strconv.Itoa(port)), CAFile: pki.CAFile(), Token: rand.Text(), dir: o.Dir, pki: pki, notAfter: o.NotAfter}
 	if err := s.writeKubeconfigs(); err != nil {
 		return nil, err
 	}
@@ -115,20 +125,21 @@ func (s *APIServer) client() (*http.Client, error) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
-	return &http.Client{Transport: withToken{s.Token, &http.Transport{
-		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{RootCAs: roots},
-	}}}, nil
+	conf := &tls.Config{RootCAs: roots}
+	if !s.notAfter.IsZero() { // one that has expired must not keep it from being ready
+		conf.Time = func() time.Time { return s.notAfter.Add(-time.Minute) }
+	}
+	return &http.Client{Transport: withToken{s.Token, &http.Transport{DisableKeepAlives: true, TLSClientConfig: conf}}}, nil
 }
 
 func (s *APIServer) args(port int, o APIServerOptions) ([]string, error) {
 	serving := loopback()
-	serving.Server = true
+	serving.Server, serving.NotAfter = true, o.NotAfter
 	// The first address of the service range, and the names pods know it by.
 	address := net.ParseIP(o.Address)
 	serving.IPs = append(serving.IPs, net.IPv4(10, 0, 0, 1), address)
 	serving.DNS = append(serving.DNS, "kubernetes", "kubernetes.default", "kubernetes.default.svc")
-	cert, err := s.pki.Issue("apiserver-serving", serving)
+	cert, err := s.pki.Issue("apiserver-serving-"+o.Address, serving)
 	if err != nil {
 		return nil, err
 	}
