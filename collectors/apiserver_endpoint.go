@@ -156,6 +156,9 @@ func (t *apiTarget) judge(r *Report, a *assessment, answer *apiAnswer, silent bo
 		r.Sample(&apiChecksFailed, float64(len(failedChecks(checks))), t.subject, answer.path)
 	}
 	switch {
+	case answer.err != nil && !silent && answer.operation == "create":
+		t.judgeNoCreate(a, answer)
+		return false, false
 	case answer.err != nil && !silent && answer.operation != operationShort:
 		a.add(health.Critical, "%s: %s", answer.path, answer.why())
 		return false, false

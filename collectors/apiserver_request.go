@@ -31,6 +31,7 @@ type apiAnswer struct {
 	operation string
 	path      string // for the reason
 	httpAnswer
+	webhooks []string // that may be what a create waited for
 }
 
 // request makes one probe.
@@ -66,6 +67,9 @@ func (t *apiTarget) request(ctx context.Context, operation string) (a apiAnswer)
 	}
 	req.Header.Set("Accept", accept)
 	a.httpAnswer = ask(t.client, req)
+	if operation == "create" && (a.err != nil || a.code == http.StatusGatewayTimeout) {
+		a.webhooks = t.webhooks(ctx)
+	}
 	return a
 }
 
