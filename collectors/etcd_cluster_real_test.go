@@ -42,7 +42,7 @@ func TestEtcdMemberOfAnotherCluster(t *testing.T) {
 		"--listen-metrics-urls=" + lost.MetricsURL,
 	}})
 	must(t, wrong.Start())
-	t.Cleanup(func() { must(t, wrong.Kill()) })
+	defer func() { must(t, wrong.Kill()) }()
 
 	named := func(check Collector) func() bool {
 		return func() bool {
@@ -67,6 +67,27 @@ func TestEtcdMemberOfAnotherCluster(t *testing.T) {
 	s = patient(defaultEtcdSettings())
 	s.Endpoints = cluster.Endpoints()[:1]
 	until(t, 10*time.Second, "another member's node names it", named(newCheck(t, s)))
+
+	// With its own data, but listening where nobody looks for it: the member
+	// takes part, as it connects to the others itself.
+	must(t, wrong.Kill())
+	port, err := real.FreePort()
+	must(t, err)
+	moved := real.NewProcess(real.Command{Name: "moved", Path: real.Binary(t, "etcd"), Args: []string{
+		"--name=" + lost.Name, "--data-dir=" + lost.DataDir, "--initial-cluster=" + strings.Join(peers, ","),
+		"--listen-client-urls=" + lost.ClientURL, "--advertise-client-urls=" + lost.ClientURL,
+		"--listen-peer-urls=http://" + hostPort(port), "--initial-advertise-peer-urls=" + lost.PeerURL,
+		"--listen-metrics-urls=" + lost.MetricsURL,
+	}})
+	must(t, moved.Start())
+	defer func() { must(t, moved.Kill()) }()
+	until(t, 20*time.Second, "the peer URL that nobody listens at is named", func() bool {
+		got = run(t, check, etcdTimeout)
+		return strings.HasPrefix(got.results[membersSubject].Reason, "etcd: nobody answers at "+lost.PeerURL+", the peer URL of member "+lost.Name+": connection refused") &&
+			got.results[hostOf(t, lost.ClientURL)].Status == health.OK
+	})
+	got.expect(t, membersSubject, health.Warning)
+	t.Logf("%+v", got.results)
 }
 
 func TestEtcdEndpointsOfTwoClusters(t *testing.T) {

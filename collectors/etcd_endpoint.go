@@ -132,7 +132,10 @@ func (t *etcdTarget) judgeAnswer(a *assessment, err error, took time.Duration, k
 	case credentialsRefused(err):
 		a.add(health.Unknown, "refuses the credentials: %s", why)
 	case t.url.Scheme == "http" && strings.Contains(err.Error(), "server preface") && !unserved(err):
-		a.add(health.Critical, "does not answer: %s (does it want https?)", why)
+		if strings.Contains(why, "http2: ") {
+			why = "what answers there does not speak gRPC"
+		}
+		a.add(health.Critical, "does not answer: %s (is it the client port, and does it want https?)", why)
 	default:
 		a.add(health.Critical, "does not answer: %s", why)
 	}

@@ -113,6 +113,8 @@ func (c *phaseClock) stage() string {
 		return "connected, but the TLS handshake was not answered"
 	case c.answer.open():
 		return unansweredWords
+	case !c.answer.to.IsZero():
+		return "the answer began and did not end"
 	}
 	return ""
 }

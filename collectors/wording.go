@@ -68,10 +68,10 @@ func timedOut(err error) bool {
 		status.Code(err) == codes.DeadlineExceeded
 }
 
-// The words in which gRPC wraps what went wrong below it.
-var grpcWrapping = regexp.MustCompile(`^(connection error: |last connection error: |desc = |"|transport: |` +
+// The words in which gRPC and net/http wrap what went wrong below them.
+var wrapping = regexp.MustCompile(`^(connection error: |last connection error: |desc = |"|transport: |` +
 	`Error while dialing: |authentication handshake failed: |error reading server preface: |` +
-	`dial (tcp|unix) \S+: |connect: |read (tcp|unix) \S+: |read: )`)
+	`dial (tcp|unix) \S+: |connect: |(read|write) (tcp|unix) \S+: |read: |write: |net/http: HTTP/1.x transport connection broken: |net/http: )`)
 
 // cause words the innermost reason of a failed request, without the layers
 // around it: "connection refused". waited is how long the request took.
@@ -98,15 +98,23 @@ func cause(err error, waited time.Duration) string {
 	if s, ok := status.FromError(err); ok {
 		text = s.Message()
 	}
+	if strings.HasPrefix(text, "connection error: ") {
+		text = strings.TrimSuffix(text, `"`) // closes what is stripped
+	}
 	for {
-		stripped := grpcWrapping.ReplaceAllString(text, "")
+		stripped := wrapping.ReplaceAllString(text, "")
 		if stripped == text {
 			break
 		}
 		text = stripped
 	}
-	if text = strings.TrimSuffix(text, `"`); text == "EOF" {
+	switch {
+	case text == "EOF":
 		return closedSilently
+	case strings.HasPrefix(text, "malformed HTTP "):
+		return clip("what answers there does not speak HTTP: "+text, 200)
+	case strings.HasPrefix(text, "readLoopPeekFailLocked"): // net/http's words for talk on an idle connection
+		return "what answers there does not speak HTTP: it talks without being asked"
 	}
 	return clip(text, 200)
 }
