@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	stdlog "log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -29,6 +30,10 @@ func TestAPIServerSettings(t *testing.T) {
 		"service address":   {func(s *apiserverSettings) { s.ServiceAddress = "10.96.0.1" }, "service_address"},
 		"path with a host":  {func(s *apiserverSettings) { s.GetPath = "https://elsewhere/api/v1" }, "get_path"},
 		"path of something": {func(s *apiserverSettings) { s.ListPath = "/logs" }, "list_path"},
+		"service not asked": {func(s *apiserverSettings) { s.ServiceAddress = "none" }, ""},
+		"instances":         {func(s *apiserverSettings) { s.Instances = "some" }, "instances"},
+		"namespace":         {func(s *apiserverSettings) { s.Admission.Namespace = "../kube-system" }, "namespace"},
+		"expiry crossed":    {func(s *apiserverSettings) { s.Thresholds.CertificateExpiry.Warning = time.Hour }, "certificate_expiry"},
 		"crossed":           {func(s *apiserverSettings) { s.Thresholds.GetLatency.Warning = time.Hour }, "get_latency"},
 	} {
 		s := defaultAPIServerSettings()
@@ -113,6 +118,64 @@ func TestAPIServerNamesABadKubeconfig(t *testing.T) {
 		if _, err := s.New(envAt("/nowhere")); err == nil || !strings.Contains(err.Error(), s.Kubeconfig) {
 			t.Errorf("%q: error %v", content, err)
 		}
+	}
+}
+
+func TestAPIServerOfThisNode(t *testing.T) {
+	const manifest = "etc/kubernetes/manifests/kube-apiserver.yaml"
+	for name, c := range map[string]struct{ flags, want string }{
+		"kubeadm":    {"--advertise-address=10.0.0.1, --secure-port=6443", "10.0.0.1:6443"},
+		"IPv6":       {"--secure-port=7443, --advertise-address=fd00::1", "[fd00::1]:7443"},
+		"defaults":   {"--etcd-servers=x", "127.0.0.1:6443"},
+		"impossible": {"--advertise-address=evil.example/x, --secure-port=99999", "127.0.0.1:6443"},
+	} {
+		root := writeTree(t, manifest)
+		must(t, os.WriteFile(filepath.Join(root, manifest), []byte("spec: {containers: [{command: [kube-apiserver, "+c.flags+"]}]}"), 0o600))
+		if got := ownAPIServer(root); got != c.want || !onControlPlane(root) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+	if root := writeTree(t, "etc/kubernetes/kubelet.conf"); ownAPIServer(root) != "" || onControlPlane(root) {
+		t.Error("a worker is taken for a node of the control plane")
+	}
+	if !onControlPlane(writeTree(t, "var/lib/rancher/k3s/server/tls/server-ca.crt")) {
+		t.Error("k3s")
+	}
+}
+
+// TestAPIServerConnections: a thousand nodes ask, so one connection each, and
+// a new one once a minute.
+func TestAPIServerConnections(t *testing.T) {
+	away(t)
+	var made atomic.Int32
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/api") {
+			_, _ = fmt.Fprint(w, `{"kind":"Namespace"}`)
+			return
+		}
+		_, _ = fmt.Fprint(w, "[+]ping ok\n")
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			made.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	s := defaultAPIServerSettings()
+	s.Endpoints = []string{server.URL}
+	check := newCheck(t, s)
+	for range 3 {
+		run(t, check, 4*time.Second).expect(t, hostOf(t, server.URL), health.OK)
+	}
+	if n := made.Load(); n > 2 { // a second one when a request took longer than its head start
+		t.Errorf("%d connections", n)
+	}
+	before := made.Load()
+	check.(*apiserverCheck).targets[0].renew = time.Now()
+	run(t, check, 4*time.Second)
+	if made.Load() == before {
+		t.Error("the connection was not renewed")
 	}
 }
 

@@ -55,7 +55,7 @@ func TestEtcdMemberOfAnotherCluster(t *testing.T) {
 		return strings.Contains(reason, "the request was not answered")
 	})
 	got := run(t, check, etcdTimeout)
-	got.expect(t, membersSubject, health.Critical, lost.PeerURL, "started with another cluster token", "has no contact to its peer "+lost.Name)
+	got.expect(t, membersSubject, health.Critical, lost.PeerURL, "started with another cluster token", "to its peer "+lost.Name)
 	got.expect(t, hostOf(t, lost.ClientURL), health.Critical, "etcd member "+lost.Name, "no answer within", "the request was not answered", "knows no leader, by its metrics")
 	got.expect(t, hostOf(t, cluster.Members[0].ClientURL), health.OK)
 	if got.value(t, &etcdPeerUp, lost.Name) != 0 || got.value(t, &etcdPeerUp, cluster.Members[0].Name) != 1 {

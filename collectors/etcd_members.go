@@ -48,7 +48,7 @@ func (c *etcdCheck) judgeMembers(r *Report) {
 		bad = c.peers.judge(r, a, m, name, cluster) || bad
 		if without := c.without(m, cluster); len(without) > 0 {
 			bad = true
-			a.add(health.Warning, "member %s has no contact to its peer %s", strings.Join(without, " and "), name)
+			a.add(health.Warning, "no contact from member %s to its peer %s", strings.Join(without, " and "), name)
 		}
 	}
 	c.peers.list = members

@@ -308,7 +308,7 @@ func TestEtcdCluster(t *testing.T) {
 		s := run(t, check, etcdTimeout)
 		s.expect(t, hosts[0], health.Critical, "has no leader", "the quorum is lost: it reaches 1 of 3 voting members",
 			cluster.Members[1].Name, cluster.Members[2].Name)
-		s.expect(t, membersSubject, health.Warning, "has no contact to its peer", "connection refused")
+		s.expect(t, membersSubject, health.Warning, "no contact from member", "connection refused")
 		if s.value(t, &etcdPeerContact, hosts[0], cluster.Members[1].Name) != 0 || s.value(t, &etcdPeerUp, cluster.Members[2].Name) != 0 {
 			t.Error("samples of the lost members")
 		}
