@@ -42,12 +42,12 @@ type etcdTarget struct {
 // etcdHeard is what an endpoint said of the cluster: when it last answered,
 // and in the run that is under way.
 type etcdHeard struct {
-	answered bool            // in this run
-	cluster  uint64          // 0 until it has answered once
-	member   uint64          // the member that answers at the endpoint
-	leader   uint64          // in this run; 0 for nobody
-	members  []*pb.Member    // this run's member list, nil without one
-	contact  map[uint64]bool // whether the member has contact to each of its peers, as its metrics tell in this run
+	answered   bool            // in this run
+	cluster    uint64          // 0 until it has answered once
+	member     uint64          // the member that answers at the endpoint
+	leaderless bool            // it said in this run that it knows no leader
+	members    []*pb.Member    // this run's member list, nil without one
+	contact    map[uint64]bool // whether the member has contact to each of its peers, as its metrics tell in this run
 }
 
 // The key that is read. It need not exist; etcdctl reads the same.
@@ -166,7 +166,7 @@ func (t *etcdTarget) ask(ctx context.Context, r *Report, a *assessment, listed f
 	}
 	t.heard.answered = true
 	if state != nil {
-		t.heard.cluster, t.heard.member, t.heard.leader = state.GetHeader().GetClusterId(), state.GetHeader().GetMemberId(), state.GetLeader()
+		t.heard.cluster, t.heard.member, t.heard.leaderless = state.GetHeader().GetClusterId(), state.GetHeader().GetMemberId(), state.GetLeader() == 0
 	}
 	kv := pb.NewKVClient(conn)
 	request = t.read(ctx, r, a, kv, "serializable", state)

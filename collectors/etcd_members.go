@@ -36,7 +36,7 @@ func (c *etcdCheck) judgeMembers(r *Report) {
 		return
 	}
 	asked := c.judgeEndpoints(a, members, cluster)
-	bad := slices.ContainsFunc(c.targets, func(t *etcdTarget) bool { return !t.heard.answered || t.heard.leader == 0 })
+	bad := slices.ContainsFunc(c.targets, func(t *etcdTarget) bool { return !t.heard.answered || t.heard.leaderless })
 	for _, m := range members {
 		name := c.names.name(m.GetID())
 		switch {
