@@ -116,7 +116,7 @@ func (t *apiTarget) webhooks(ctx context.Context) (names []string) {
 		for _, item := range list.Items {
 			for _, hook := range item.Webhooks {
 				for _, rule := range hook.Rules {
-					if holds(rule.APIGroups, "", "*") && holds(rule.Operations, "CREATE", "*") && holds(rule.Resources, "configmaps", "*", "*/*") && !slices.Contains(names, hook.Name) {
+					if listsAny(rule.APIGroups, "", "*") && listsAny(rule.Operations, "CREATE", "*") && listsAny(rule.Resources, "configmaps", "*", "*/*") && !slices.Contains(names, hook.Name) {
 						names = append(names, hook.Name)
 					}
 				}
@@ -126,7 +126,7 @@ func (t *apiTarget) webhooks(ctx context.Context) (names []string) {
 	return names
 }
 
-// holds tells whether a list has one of the words.
-func holds(list []string, words ...string) bool {
+// listsAny tells whether a list has one of the words.
+func listsAny(list []string, words ...string) bool {
 	return slices.ContainsFunc(list, func(s string) bool { return slices.Contains(words, s) })
 }
