@@ -19,10 +19,10 @@ import (
 // create sends an object to the API server, as an administrator.
 func create(t *testing.T, server *real.APIServer, path, object string) {
 	t.Helper()
-	write(t, server, http.MethodPost, path, object)
+	send(t, server, http.MethodPost, path, object)
 }
 
-func write(t *testing.T, server *real.APIServer, method, path, object string) {
+func send(t *testing.T, server *real.APIServer, method, path, object string) {
 	t.Helper()
 	access, err := findAccess(server.Kubeconfig, "/")
 	must(t, err)
@@ -99,7 +99,7 @@ func TestAPIServerAdmission(t *testing.T) {
 	t.Run("refused by a policy", func(t *testing.T) {
 		create(t, server, "/api/v1/namespaces", `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"full"}}`)
 		create(t, server, "/api/v1/namespaces/full/resourcequotas", `{"apiVersion":"v1","kind":"ResourceQuota","metadata":{"name":"none"},"spec":{"hard":{"configmaps":"0"}}}`)
-		write(t, server, http.MethodPut, "/api/v1/namespaces/full/resourcequotas/none/status", // as the controller manager would
+		send(t, server, http.MethodPut, "/api/v1/namespaces/full/resourcequotas/none/status", // as the controller manager would
 			`{"apiVersion":"v1","kind":"ResourceQuota","metadata":{"name":"none"},"spec":{"hard":{"configmaps":"0"}},"status":{"hard":{"configmaps":"0"},"used":{"configmaps":"0"}}}`)
 		s := settings(server.Kubeconfig)
 		s.Admission.Namespace = "full"
@@ -119,7 +119,7 @@ func TestAPIServerAdmission(t *testing.T) {
 			t.Error("samples of the create")
 		}
 		t.Logf("%+v", got.results[host])
-		write(t, server, http.MethodDelete, webhooks+"/dead", "")
+		send(t, server, http.MethodDelete, webhooks+"/dead", "")
 		until(t, 20*time.Second, "it is gone", func() bool { return run(t, check, apiTimeout).results[host].Status == health.OK })
 	})
 

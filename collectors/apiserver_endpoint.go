@@ -196,7 +196,7 @@ func (t *apiTarget) reportConnection(r *Report, a *assessment, answers []apiAnsw
 	}
 	r.Sample(&apiExpiry, float64(t.expiry.Unix()), t.subject)
 	if !silent { // else it was said why
-		a.expiry(t.expiry, time.Now(), t.settings.Thresholds.CertificateExpiry)
+		a.expiry(t.expiry, time.Now(), t.settings.Thresholds.Certificate)
 	}
 }
 

@@ -79,7 +79,8 @@ type healthCheck struct {
 	passed bool
 }
 
-// healthChecks parses what components of Kubernetes answer to verbose: lines "[+]etcd ok" and "[-]etcd failed: reason withheld".
+// healthChecks parses what components of Kubernetes answer to verbose: lines
+// "[+]etcd ok" and "[-]etcd failed: reason withheld". Each name comes once.
 func healthChecks(body string) []healthCheck {
 	var checks []healthCheck
 	for line := range strings.Lines(body) {
@@ -91,18 +92,22 @@ func healthChecks(body string) []healthCheck {
 			}
 		}
 		name, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
-		if name == "" || len(checks) == maxAPIChecks {
-			continue
+		name = clip(name, maxAPICheckName)
+		known := slices.IndexFunc(checks, func(c healthCheck) bool { return c.name == name })
+		switch {
+		case known >= 0: // a lie; each is one series
+			checks[known].passed = checks[known].passed && passed
+		case name != "" && len(checks) < maxAPIChecks:
+			checks = append(checks, healthCheck{name, passed})
 		}
-		checks = append(checks, healthCheck{clip(name, maxAPICheckName), passed})
 	}
 	return checks
 }
 
-// failedChecks are the names of those that failed, each once.
+// failedChecks are the names of those that failed.
 func failedChecks(checks []healthCheck) (failed []string) {
 	for _, check := range checks {
-		if !check.passed && !slices.Contains(failed, check.name) {
+		if !check.passed {
 			failed = append(failed, check.name)
 		}
 	}

@@ -60,8 +60,8 @@ type apiserverThresholds struct {
 	GetLatency    DurationLimits `yaml:"get_latency"`
 	ListLatency   DurationLimits `yaml:"list_latency"`
 	CreateLatency DurationLimits `yaml:"create_latency"`
-	// CertificateExpiry is the time left to the endpoint's certificate.
-	CertificateExpiry ExpiryLimits `yaml:"certificate_expiry"`
+	// Certificate is the time left to the endpoint's certificate.
+	Certificate ExpiryLimits `yaml:"certificate"`
 }
 
 func defaultAPIServerSettings() *apiserverSettings {
@@ -73,7 +73,7 @@ func defaultAPIServerSettings() *apiserverSettings {
 		ListPath:   "/api/v1/services",
 		Instances:  instancesAuto,
 		Admission:  apiAdmission{Namespace: "default"},
-		Thresholds: apiserverThresholds{GetLatency: oneObject, ListLatency: oneObject, CreateLatency: oneObject, CertificateExpiry: defaultExpiry()},
+		Thresholds: apiserverThresholds{GetLatency: oneObject, ListLatency: oneObject, CreateLatency: oneObject, Certificate: defaultExpiry()},
 	}
 }
 
@@ -103,7 +103,7 @@ func (s *apiserverSettings) Validate() error {
 	if err := s.Admission.validate(); err != nil {
 		return err
 	}
-	if err := s.Thresholds.CertificateExpiry.validate("certificate_expiry"); err != nil {
+	if err := s.Thresholds.Certificate.validate("certificate"); err != nil {
 		return err
 	}
 	return validateLimits(

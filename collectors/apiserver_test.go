@@ -33,7 +33,7 @@ func TestAPIServerSettings(t *testing.T) {
 		"service not asked": {func(s *apiserverSettings) { s.ServiceAddress = "none" }, ""},
 		"instances":         {func(s *apiserverSettings) { s.Instances = "some" }, "instances"},
 		"namespace":         {func(s *apiserverSettings) { s.Admission.Namespace = "../kube-system" }, "namespace"},
-		"expiry crossed":    {func(s *apiserverSettings) { s.Thresholds.CertificateExpiry.Warning = time.Hour }, "certificate_expiry"},
+		"expiry crossed":    {func(s *apiserverSettings) { s.Thresholds.Certificate.Warning = time.Hour }, "certificate"},
 		"crossed":           {func(s *apiserverSettings) { s.Thresholds.GetLatency.Warning = time.Hour }, "get_latency"},
 	} {
 		s := defaultAPIServerSettings()

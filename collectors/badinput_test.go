@@ -175,11 +175,29 @@ func TestBadInput(t *testing.T) {
 			s.Endpoints, s.MetricsURLs = etcd.Endpoints(), []string{"http://" + host}
 			return s
 		}},
+		{"scheduler", itself, health.Critical, "kube-scheduler at ", func(host string) Settings {
+			s := schedulerSpec().Settings().(*electedSettings)
+			s.Endpoints, s.LeaderElection = []string{"http://" + host}, false
+			return s
+		}},
+		{"kubelet", func(string) string { return "healthz" }, health.Critical, "", func(host string) Settings {
+			s := defaultKubeletSettings()
+			s.HealthURL = "http://" + host
+			return s
+		}},
+		{"custom", func(string) string { return "own" }, health.Critical, "", func(host string) Settings {
+			s := customSpec().Settings().(*customSettings)
+			s.Checks = []customEntry{{Name: "own", HTTP: &customHTTP{URL: "http://" + host, Contains: "all is well"}}}
+			return s
+		}},
 	} {
 		for _, bad := range badServers {
 			t.Run(asking.check+"/"+bad.name, func(t *testing.T) {
 				host := serveBadly(t, bad.serve)
 				check := newCheck(t, asking.new(host))
+				if parts, ok := check.(interface{ Parts() []Part }); ok {
+					check = parts.Parts()[0].Collector
+				}
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
 				got := run(t, check, time.Second)
@@ -213,7 +231,7 @@ func TestBadInputOfObjects(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			var object map[string]any
-			err := getObject(ctx, client, &url.URL{Scheme: "http", Host: host}, serviceObject, nil, &object)
+			err := getObject(ctx, client, &url.URL{Scheme: "http", Host: host}, apiService, nil, &object)
 			if err == nil || !strings.HasPrefix(err.Error(), "does not answer") && !strings.HasPrefix(err.Error(), "answers ") {
 				t.Errorf("object: %v", err)
 			}

@@ -114,7 +114,7 @@ func (p *httpProbe) look(ctx context.Context, r customReport, a *assessment) str
 	}
 	p.expiry(r, a, answer.expiry, time.Now())
 	if answer.err != nil {
-		a.add(p.status, "fails: %s", cause(answer.err, answer.waited))
+		a.add(p.status, "fails: %s", answer.why())
 		return ""
 	}
 	took := answer.waited.Seconds()

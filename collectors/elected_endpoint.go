@@ -97,7 +97,7 @@ func (t *electedTarget) request(ctx context.Context, path string) httpAnswer {
 
 // judgeSilence words why there was no answer.
 func (t *electedTarget) judgeSilence(a *assessment, path string, answer *httpAnswer) {
-	why := cause(answer.err, answer.waited)
+	why := answer.why()
 	var unverifiable unverifiable
 	switch {
 	case errors.As(answer.err, &unverifiable):

@@ -83,7 +83,7 @@ func (t *etcdTarget) look(ctx context.Context, r *Report, listed func([]*pb.Memb
 	if err != nil && figuresErr == nil && !figures.hasLeader {
 		a.add(health.Critical, "knows no leader, by its metrics: it has not found the other members of its cluster")
 	}
-	t.door.report(r, a, t.settings.Thresholds.CertificateExpiry, t.subject, request)
+	t.door.report(r, a, t.settings.Thresholds.Certificate, t.subject, request)
 	r.Sample(&etcdUp, boolean(err == nil), t.subject)
 	r.Sample(&etcdMetricsUp, boolean(figuresErr == nil), t.subject)
 	if figuresErr == nil {

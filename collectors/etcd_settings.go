@@ -55,8 +55,8 @@ type etcdThresholds struct {
 	// LeaderChanges within 15 minutes: limit of etcd's mixin
 	// (etcdHighNumberOfLeaderChanges).
 	LeaderChanges Limits `yaml:"leader_changes"`
-	// CertificateExpiry is the time left to the endpoint's certificate.
-	CertificateExpiry ExpiryLimits `yaml:"certificate_expiry"`
+	// Certificate is the time left to the endpoint's certificate.
+	Certificate ExpiryLimits `yaml:"certificate"`
 }
 
 func defaultEtcdSettings() *etcdSettings {
@@ -71,7 +71,7 @@ func defaultEtcdSettings() *etcdSettings {
 			AppliedLag:       Limits{Warning: 1000, Critical: 5000},
 			LeaderChanges:    Limits{Warning: 4},
 
-			CertificateExpiry: defaultExpiry(),
+			Certificate: defaultExpiry(),
 		},
 	}
 }
@@ -100,7 +100,7 @@ func (s *etcdSettings) Validate() error {
 	case (s.Username == "") != (s.PasswordFile == ""):
 		return errors.New("username: username and password_file go together")
 	}
-	if err := t.CertificateExpiry.validate("certificate_expiry"); err != nil {
+	if err := t.Certificate.validate("certificate"); err != nil {
 		return err
 	}
 	return validateLimits(

@@ -28,7 +28,7 @@ func TestEtcdSettings(t *testing.T) {
 		"files, no endpoint": {"ca_file: /ca.crt", "endpoints"},
 		"impossible timeout": {"timeout: 3s", "timeout"},
 		"crossed thresholds": {"thresholds: {read_latency: {warning: 2s}}", "read_latency"},
-		"expiry crossed":     {"thresholds: {certificate_expiry: {critical: 240h}}", "certificate_expiry"},
+		"expiry crossed":     {"thresholds: {certificate: {critical: 240h}}", "certificate"},
 		"quota in percent":   {"thresholds: {database_quota: {critical: 95}}", "database_quota"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -36,7 +36,7 @@ func (c *kubeletCheck) lookHealth(ctx context.Context, r *Report) {
 	well := false
 	switch {
 	case answer.err != nil:
-		a.add(health.Critical, "does not answer %s/healthz: %s", c.health, cause(answer.err, answer.waited))
+		a.add(health.Critical, "does not answer %s/healthz: %s", c.health, answer.why())
 	case answer.code == http.StatusOK && (len(checks) > 0 || strings.TrimSpace(string(answer.body)) == "ok"):
 		well = true
 	case len(checks) == 0:

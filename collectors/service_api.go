@@ -155,7 +155,7 @@ func (c *serviceCheck) lookProxy(ctx context.Context, r *Report) {
 	var said proxyHealth
 	switch err := json.Unmarshal(answer.body, &said); {
 	case answer.err != nil:
-		a.add(health.Critical, "does not answer %s: %s", c.settings.ProxyHealthURL, cause(answer.err, answer.waited))
+		a.add(health.Critical, "does not answer %s: %s", c.settings.ProxyHealthURL, answer.why())
 	case err != nil || said.CurrentTime.IsZero():
 		a.add(health.Warning, "does not answer %s as kube-proxy does: %d, %s, %q", c.settings.ProxyHealthURL, answer.code, answer.mediaWords(), answer.words())
 	default:
