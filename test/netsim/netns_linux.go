@@ -7,11 +7,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/grapevine-mesh/grapevine/test/thread"
 )
 
 // netnsDir is where ip netns keeps the namespaces that have a name.
@@ -109,10 +110,7 @@ func finish(cmd *exec.Cmd) error {
 // belongs to that namespace for good; goroutines that f starts do not run in it.
 func inNetNS(netns string, f func() error) error {
 	failed := make(chan error)
-	go func() {
-		// The thread is never unlocked, so it ends with this goroutine and no
-		// other one finds itself in the namespace.
-		runtime.LockOSThread()
+	thread.Own(func() {
 		failed <- func() error {
 			ns, err := os.Open(filepath.Join(netnsDir, netns))
 			if err != nil {
@@ -127,6 +125,6 @@ func inNetNS(netns string, f func() error) error {
 			}
 			return f()
 		}()
-	}()
+	})
 	return <-failed
 }

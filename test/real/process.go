@@ -10,11 +10,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/grapevine-mesh/grapevine/test/thread"
 )
 
 // stopPatience is how long Stop waits between SIGTERM and SIGKILL. Etcd hands
@@ -71,16 +72,15 @@ func (p *Process) Start() error {
 	cmd.SysProcAttr = p.attr
 
 	started, done := make(chan error), make(chan struct{})
-	go func() {
-		// The kernel sends the parent-death signal when the thread that
-		// started the child ends, not the process. This thread is held until
-		// the child has ended, so it cannot go first.
-		runtime.LockOSThread()
-		if p.command.In == nil {
-			defer runtime.UnlockOSThread()
-		} else if err := p.command.In.enter(); err != nil { // after that, the thread is good for nothing else
-			started <- err
-			return
+	// The kernel sends the parent-death signal when the thread that started
+	// the child ends, not the process. This thread is held until the child has
+	// ended, so it cannot go first.
+	thread.Own(func() {
+		if p.command.In != nil {
+			if err := p.command.In.enter(); err != nil {
+				started <- err
+				return
+			}
 		}
 		if err := cmd.Start(); err != nil {
 			started <- err
@@ -93,7 +93,7 @@ func (p *Process) Start() error {
 		p.mu.Unlock()
 		p.output.flush()
 		close(done)
-	}()
+	})
 	if err := <-started; err != nil {
 		return fmt.Errorf("starting %s: %w", p.command.Name, err)
 	}
