@@ -18,7 +18,7 @@ import (
 func diskSpec() Spec {
 	return Spec{
 		Name:     "disk",
-		Summary:  "file systems that matter, of etcd, containers, the kubelet and the node itself: write latency, space, inodes, read-only state, and the health of the devices below",
+		Summary:  "the file systems of etcd, containers, the kubelet and the node, and the devices below: write latency, space, read-only state, errors",
 		Why:      "etcd confirms nothing before its log is on disk: a slow, full or read-only disk makes the API unstable, and then everything above it. A full disk makes the kubelet evict pods.",
 		Remedy:   "Confirm with iostat -x 1, df and dmesg on that node. Move etcd to a local SSD, end what else writes to the device, free space, or replace the disk. After errors of a file system run fsck before you mount it again.",
 		Subject:  "mount point",
