@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +18,9 @@ import (
 type node struct {
 	dir         string
 	plane       *real.ControlPlane
+	kubelet     *real.HollowNode // nil without root
+	dns         nameServer
+	dnsAddress  string
 	agent       *real.Agent // the one that is measured
 	peers       []*real.Agent
 	exporter    *real.Process
@@ -25,7 +29,7 @@ type node struct {
 
 // start starts everything. What it has started when it fails is ended by stop.
 func (n *node) start(ctx context.Context, o options) error {
-	programs := map[string]string{"etcd": "", "kube-apiserver": "", "kube-scheduler": "", "kube-controller-manager": "", "grapevine": "", "node_exporter": ""}
+	programs := map[string]string{"etcd": "", "kube-apiserver": "", "kube-scheduler": "", "kube-controller-manager": "", "kubemark": "", "grapevine": "", "node_exporter": ""}
 	for name := range programs {
 		path, err := real.FindBinary(name)
 		if err != nil {
@@ -37,8 +41,22 @@ func (n *node) start(ctx context.Context, o options) error {
 	if n.plane, err = real.StartControlPlane(ctx, real.ControlPlaneOptions{Binaries: filepath.Dir(programs["etcd"]), Dir: n.dir}); err != nil {
 		return err
 	}
+	if os.Geteuid() == 0 {
+		nodes, err := real.StartHollowNodes(ctx, real.HollowNodesOptions{Binary: programs["kubemark"], Dir: n.dir, ControlPlane: n.plane, Count: 1})
+		if err != nil {
+			return err
+		}
+		n.kubelet = nodes[0]
+	}
+	if n.dns, n.dnsAddress, err = startDNS(); err != nil {
+		return err
+	}
+	env := append(os.Environ(), "KUBECONFIG="+n.plane.APIServer.Kubeconfig)
 	for i := range o.peers + 1 {
-		options := real.AgentOptions{Binary: programs["grapevine"], Dir: n.dir, Name: fmt.Sprintf("node-%d", i+1), Config: n.config(), ExtraArgs: o.agentFlags}
+		options := real.AgentOptions{
+			Binary: programs["grapevine"], Dir: n.dir, Name: fmt.Sprintf("node-%d", i+1),
+			Config: n.config(), Env: env, ExtraArgs: o.agentFlags,
+		}
 		if n.agent != nil {
 			options.Join = []string{n.agent.Gossip}
 		}
@@ -56,10 +74,25 @@ func (n *node) start(ctx context.Context, o options) error {
 }
 
 // config points the checks at what runs here; the rest they find themselves.
+// Nothing outside this machine is asked.
 func (n *node) config() string {
 	etcd := n.plane.Etcd.Members[0]
-	return fmt.Sprintf("checks:\n  etcd: {endpoints: [%q], metrics_urls: [%q]}\n  apiserver: {endpoints: [%q], kubeconfig: %q}\n",
-		etcd.ClientURL, etcd.MetricsURL, n.plane.APIServer.URL, n.plane.APIServer.Kubeconfig)
+	api := n.plane.APIServer.URL
+	lines := []string{
+		"checks:",
+		fmt.Sprintf("  etcd: {endpoints: [%q], metrics_urls: [%q]}", etcd.ClientURL, etcd.MetricsURL),
+		fmt.Sprintf("  apiserver: {endpoints: [%q]}", api),
+		fmt.Sprintf("  scheduler: {endpoints: [%q]}", n.plane.Schedulers[0].URL),
+		fmt.Sprintf("  controller-manager: {endpoints: [%q]}", n.plane.ControllerManagers[0].URL),
+		fmt.Sprintf("  service: {service_address: %q}", strings.TrimPrefix(api, "https://")),
+		fmt.Sprintf("  dns: {resolvers: [%q], cluster_dns: [%q], outside_name: ''}", n.dnsAddress, n.dnsAddress),
+	}
+	if n.kubelet != nil {
+		lines = append(lines,
+			fmt.Sprintf("  kubelet: {health_url: %q, node_name: %q}", n.kubelet.URL, n.kubelet.Name),
+			fmt.Sprintf("  pods: {node_name: %q}", n.kubelet.Name))
+	}
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // startExporter starts node_exporter as it comes.
@@ -117,6 +150,10 @@ func (n *node) stop() error {
 		if a != nil {
 			errs = append(errs, a.Stop())
 		}
+	}
+	errs = append(errs, n.dns.stop())
+	if n.kubelet != nil {
+		errs = append(errs, n.kubelet.Stop())
 	}
 	if n.plane != nil {
 		errs = append(errs, n.plane.Stop())
