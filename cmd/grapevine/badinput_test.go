@@ -94,7 +94,7 @@ func TestBadInput(t *testing.T) {
 		want []string // what each line on stderr says
 	}{
 		{"unknown key", []string{config("checks:\n  etcd:\n    intervall: 1s\n")}, []string{`grapevine.yml:3: unknown key "intervall"`}},
-		{"unknown check", []string{config("checks:\n  scheduler: {}\n")}, []string{`grapevine.yml:2: unknown key "scheduler"`}},
+		{"unknown check", []string{config("checks:\n  skydns: {}\n")}, []string{`grapevine.yml:2: unknown key "skydns"`}},
 		{"wrong type", []string{config("checks:\n  disk:\n    paths: 3\n")}, []string{`grapevine.yml:3: paths: "3", where a list is wanted`}},
 		{"impossible interval", []string{config("checks:\n  etcd:\n    interval: 0s\n")}, []string{`grapevine.yml:3: etcd: interval: 0s`}},
 		{"impossible threshold", []string{config("checks:\n  disk:\n    thresholds:\n      usage: {warning: 2}\n")}, []string{`grapevine.yml:4: disk: thresholds: usage: `}},
