@@ -44,7 +44,7 @@ var apiserverManifests = []string{
 // reach it, by its manifest; empty without one.
 func ownAPIServer(root string) string {
 	for _, place := range apiserverManifests {
-		flags, err := flagsOf(filepath.Join(root, place), "kube-apiserver")
+		flags, err := Paths{Root: root}.flagsOf(place, "kube-apiserver")
 		if err != nil {
 			continue
 		}

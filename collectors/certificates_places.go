@@ -6,8 +6,6 @@ import (
 	"net/url"
 	"path"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // certFolder is a folder in which an installer keeps certificates.
@@ -135,7 +133,8 @@ func certWords(paths Paths, node, manifests string) map[string][]string {
 	if manifests == "" {
 		return words
 	}
-	api := manifestFlags(paths, manifests+"/kube-apiserver.yaml")
+	// A manifest that cannot be read says nothing.
+	api, _ := paths.flagsOf(manifests+"/kube-apiserver.yaml", "kube-apiserver")
 	// The API's own Service has the first address of the first range.
 	first, _, _ := strings.Cut(api["service-cluster-ip-range"], ",")
 	if network, err := netip.ParsePrefix(first); err == nil {
@@ -144,38 +143,10 @@ func certWords(paths Paths, node, manifests string) map[string][]string {
 	if address := api["advertise-address"]; address != "" {
 		words[advertiseWord] = []string{address}
 	}
-	etcd := manifestFlags(paths, manifests+"/etcd.yaml")
+	etcd, _ := paths.flagsOf(manifests+"/etcd.yaml", "etcd")
 	words[etcdClientWord] = hostsOf(etcd["advertise-client-urls"])
 	words[etcdPeerWord] = hostsOf(etcd["initial-advertise-peer-urls"])
 	return words
-}
-
-// manifestFlags reads the flags of a static pod; none when it cannot be read.
-func manifestFlags(paths Paths, manifest string) map[string]string {
-	flags := make(map[string]string)
-	content, err := paths.read(manifest, maxNodeFile)
-	if err != nil {
-		return flags
-	}
-	var pod struct {
-		Spec struct {
-			Containers []struct {
-				Command []string `yaml:"command"`
-				Args    []string `yaml:"args"`
-			} `yaml:"containers"`
-		} `yaml:"spec"`
-	}
-	if yaml.Unmarshal(content, &pod) != nil {
-		return flags
-	}
-	for _, c := range pod.Spec.Containers {
-		for _, arg := range append(c.Command, c.Args...) {
-			if name, value, ok := strings.Cut(strings.TrimPrefix(arg, "--"), "="); ok {
-				flags[name] = value
-			}
-		}
-	}
-	return flags
 }
 
 // hostsOf are the hosts of a list of URLs, without those that mean any.

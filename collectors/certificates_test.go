@@ -212,7 +212,7 @@ func TestCertificatesOfRancher(t *testing.T) {
 	t.Parallel()
 	p := rancherTree(t, "rke2")
 	tls := "/var/lib/rancher/rke2/server/tls/"
-	p.write("/var/lib/rancher/rke2/agent/pod-manifests/kube-apiserver.yaml", "spec:\n  containers:\n  - args:\n    - --service-cluster-ip-range=10.43.0.0/16\n")
+	p.write("/var/lib/rancher/rke2/agent/pod-manifests/kube-apiserver.yaml", "spec:\n  containers:\n  - command: [kube-apiserver]\n    args:\n    - --service-cluster-ip-range=10.43.0.0/16\n")
 	p.issue(tls+"client-scheduler", tls+"server-ca", template("system:kube-scheduler"))
 	p.issue("/var/lib/rancher/rke2/agent/serving-kubelet", tls+"server-ca", template("x", "elsewhere"))
 	got := certificatesOf(t, p)

@@ -190,7 +190,7 @@ func TestCRIDetection(t *testing.T) {
 	listen("/run/docker.sock") // whose containerd that is, then
 	expect("/run/crio/crio.sock")
 	must(t, os.MkdirAll(filepath.Join(root, "var/lib/kubelet"), 0o700))
-	must(t, os.WriteFile(filepath.Join(root, kubeletConfigFile), []byte("containerRuntimeEndpoint: unix:///run/own.sock\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(root, kubeletConfigPlaces[0]), []byte("containerRuntimeEndpoint: unix:///run/own.sock\n"), 0o600))
 	expect("/run/own.sock") // there or not
 }
 

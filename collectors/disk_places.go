@@ -1,10 +1,7 @@
 package collectors
 
 import (
-	"io"
-	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 )
 
@@ -43,21 +40,14 @@ var etcdDataDirs = []string{
 // data directory under the name it has on the node.
 const etcdManifest = "/etc/kubernetes/manifests/etcd.yaml"
 
-var dataDirFlag = regexp.MustCompile(`--data-dir=["']?(/[^\s"']+)`)
-
 // etcdDirs are the usual ones, and the one that kubeadm was told to use.
 func etcdDirs(paths Paths) []string {
-	f, err := os.Open(paths.inRoot(etcdManifest))
-	if err != nil {
+	flags, err := paths.flagsOf(etcdManifest, "etcd")
+	dir := filepath.Clean(flags["data-dir"])
+	if err != nil || !filepath.IsAbs(dir) || slices.Contains(etcdDataDirs, dir) {
 		return etcdDataDirs
 	}
-	defer f.Close()
-	manifest, _ := io.ReadAll(io.LimitReader(f, 1<<20)) // as much as can be read
-	flag := dataDirFlag.FindSubmatch(manifest)
-	if flag == nil || slices.Contains(etcdDataDirs, string(flag[1])) {
-		return etcdDataDirs
-	}
-	return append([]string{filepath.Clean(string(flag[1]))}, etcdDataDirs...)
+	return append([]string{dir}, etcdDataDirs...)
 }
 
 // places are the configured paths, or all that matter. Those where we may

@@ -138,18 +138,18 @@ func TestDiskDetection(t *testing.T) {
 func TestDiskEtcdElsewhere(t *testing.T) {
 	t.Parallel()
 	tree := newSysTree(t)
-	for manifest, want := range map[string]string{
-		"    - etcd\n    - --data-dir=/data/etcd\n    - --name=n1\n": "/data/etcd",
-		`command: ["etcd", "--data-dir=/data/etcd/", "--name=n1"]`:   "/data/etcd",
-		"    - --data-dir=/var/lib/etcd\n":                           "/var/lib/etcd",
-		"    - --data-dir=relative\n":                                "/var/lib/etcd",
-		"":                                                           "/var/lib/etcd",
+	for command, want := range map[string]string{
+		`["etcd", "--data-dir=/data/etcd/", "--name=n1"]`: "/data/etcd",
+		`["etcd", "--data-dir=/var/lib/etcd"]`:            "/var/lib/etcd",
+		`["etcd", "--data-dir=relative"]`:                 "/var/lib/etcd",
+		`["etcd"]`:                                        "/var/lib/etcd",
+		`"`:                                               "/var/lib/etcd",
 	} {
-		tree.write("root"+etcdManifest, manifest)
+		tree.write("root"+etcdManifest, "spec: {containers: [{command: "+command+"}]}")
 		env := testEnv()
 		env.Paths = tree.paths()
 		if first := defaultDiskSettings().places(env)[0]; first.path != want || first.use != probed || !first.optional {
-			t.Errorf("%q: %+v", manifest, first)
+			t.Errorf("%q: %+v", command, first)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func (c *dnsCheck) judgeFile(r *Report, f resolverFile, servers []*dnsServer) {
 	a.verdict(r, f.path)
 }
 
-func (c *dnsCheck) kubeletFile() string { return readKubeletDNS(c.paths).file }
+func (c *dnsCheck) kubeletFile() string { return readKubeletConfig(c.paths).file }
 
 // judgeLoop finds what CoreDNS would forward back to itself: it gets the file
 // from the kubelet, as its pods have dnsPolicy Default.

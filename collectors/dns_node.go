@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 
 	"github.com/miekg/dns"
-	"go.yaml.in/yaml/v3"
 )
 
 const (
@@ -18,17 +17,7 @@ const (
 	// maxResolvers is how many name servers glibc and the kubelet use of a
 	// file (resolv.conf(5)).
 	maxResolvers = 3
-	// maxNodeFile bounds the files that are read here, in bytes.
-	maxNodeFile = 1 << 20
 )
-
-// kubeletConfigPlaces are the kubelet's configuration as kubeadm, k3s and
-// RKE2 lay it out.
-var kubeletConfigPlaces = []string{
-	"/var/lib/kubelet/config.yaml",
-	"/var/lib/rancher/k3s/agent/etc/kubelet.conf.d/*.conf",
-	"/var/lib/rancher/rke2/agent/etc/kubelet.conf.d/*.conf",
-}
 
 // nodeLocalDNS is where NodeLocal DNSCache listens unless told otherwise, and
 // nodeLocalDevice the network device it makes.
@@ -38,17 +27,9 @@ const nodeLocalDevice = "class/net/nodelocaldns"
 
 // dnsNode is what the files of this node say about DNS.
 type dnsNode struct {
-	kubelet   kubeletDNS
+	kubelet   kubeletConfig
 	resolvers []resolverFile // none when there is no such file
 	nodeLocal bool           // NodeLocal DNSCache is here
-}
-
-// kubeletDNS is the kubelet's configuration, as far as it is about DNS.
-type kubeletDNS struct {
-	file          string   // that it was found in, empty when there is none
-	ClusterDNS    []string `yaml:"clusterDNS"`
-	ClusterDomain string   `yaml:"clusterDomain"`
-	ResolvConf    *string  `yaml:"resolvConf"` // nil: /etc/resolv.conf
 }
 
 // resolverFile is a resolv.conf.
@@ -65,7 +46,7 @@ type resolverFile struct {
 // readDNSNode reads the files anew: a DHCP client or an operator changes them
 // at any time. port is where the servers they name listen.
 func readDNSNode(paths Paths, port uint16) dnsNode {
-	node := dnsNode{kubelet: readKubeletDNS(paths)}
+	node := dnsNode{kubelet: readKubeletConfig(paths)}
 	_, err := os.Stat(filepath.Join(paths.Sys, nodeLocalDevice))
 	node.nodeLocal = err == nil
 	forPods := resolvConf
@@ -84,27 +65,6 @@ func readDNSNode(paths Paths, port uint16) dnsNode {
 		}
 	}
 	return node
-}
-
-// readKubeletDNS takes the first configuration that can be read. One that
-// cannot says nothing about DNS; the kubelet itself complains about it.
-func readKubeletDNS(paths Paths) kubeletDNS {
-	for _, place := range kubeletConfigPlaces {
-		found, _ := filepath.Glob(paths.inRoot(place)) // the patterns are well formed
-		for _, file := range found {
-			file = filepath.Join(path.Dir(place), filepath.Base(file))
-			content, err := paths.read(file, maxNodeFile)
-			if err != nil {
-				continue
-			}
-			k := kubeletDNS{}
-			if yaml.Unmarshal(content, &k) == nil {
-				k.file = file
-				return k
-			}
-		}
-	}
-	return kubeletDNS{}
 }
 
 func readResolverFile(paths Paths, file string, port uint16) resolverFile {

@@ -196,7 +196,7 @@ func (c *dockerCheck) judgeInfo(r *Report, a *assessment, version client.ServerV
 	}
 	r.Sample(&dockerMismatch, boolean(wanted != info.CgroupDriver))
 	if wanted != info.CgroupDriver {
-		a.add(health.Warning, "has the cgroup driver %s, but the kubelet is set to %s in %s: one of them must be changed, or pods fail or lose their limits",
-			clip(info.CgroupDriver, 40), clip(wanted, 40), kubeletConfigFile)
+		a.add(health.Warning, "has the cgroup driver %s, but the kubelet is configured for %s: one of them must be changed, or pods fail or lose their limits",
+			clip(info.CgroupDriver, 40), clip(wanted, 40))
 	}
 }

@@ -247,7 +247,7 @@ func TestDockerDrivers(t *testing.T) {
 	}
 	check.kubelet = kubeletRuntime{known: true, socket: "/run/cri-dockerd.sock", cgroupDriver: "systemd"}
 	s = run(t, check, dockerTimeout)
-	s.expect(t, "docker", health.Warning, "has the cgroup driver cgroupfs, but the kubelet is set to systemd")
+	s.expect(t, "docker", health.Warning, "has the cgroup driver cgroupfs, but the kubelet is configured for systemd")
 	if s.value(t, &dockerMismatch) != 1 || s.value(t, &dockerWarnings) < 0 {
 		t.Error("mismatch")
 	}

@@ -165,7 +165,7 @@ func TestKubeletRuntime(t *testing.T) {
 			root := t.TempDir()
 			must(t, os.MkdirAll(filepath.Join(root, "var/lib/kubelet"), 0o700))
 			if test.config != "" {
-				must(t, os.WriteFile(filepath.Join(root, kubeletConfigFile), []byte(test.config), 0o600))
+				must(t, os.WriteFile(filepath.Join(root, kubeletConfigPlaces[0]), []byte(test.config), 0o600))
 			}
 			if test.flags != "" {
 				must(t, os.WriteFile(filepath.Join(root, kubeletFlagsFile), []byte(test.flags), 0o600))

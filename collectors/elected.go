@@ -103,15 +103,14 @@ func (s *electedSettings) New(env Env) (Collector, error) {
 // them.
 func (p *elected) detect(paths Paths) (flags map[string]string, path string, err error) {
 	for _, place := range p.manifests {
-		path := paths.inRoot(place)
-		flags, err := flagsOf(path, p.program)
+		flags, err := paths.flagsOf(place, p.program)
 		switch {
 		case errors.Is(err, os.ErrNotExist):
 			continue
 		case err != nil:
 			return nil, "", err
 		}
-		return flags, path, nil
+		return flags, place, nil
 	}
 	return nil, "", fmt.Errorf("%s is %w: neither %s; an instance that runs otherwise is named by endpoints",
 		p.program, ErrAbsent, strings.Join(p.manifests, " nor "))

@@ -82,14 +82,6 @@ func kubeletSpec() Spec {
 	}
 }
 
-// kubeletTraces are what installers and the kubelet itself leave on a node;
-// k3s and RKE2 run it within their own program.
-var kubeletTraces = []string{
-	"/var/lib/kubelet/config.yaml",
-	"/var/lib/rancher/k3s/agent/kubelet.kubeconfig",
-	"/var/lib/rancher/rke2/agent/kubelet.kubeconfig",
-}
-
 type kubeletCheck struct {
 	settings  kubeletSettings
 	health    string // URL
@@ -109,13 +101,12 @@ type kubeletCheck struct {
 // New finds the kubelet of this node. Without credentials for the API server
 // only the kubelet itself is asked.
 func (s *kubeletSettings) New(env Env) (Collector, error) {
-	config, found := findKubelet(env.Paths)
-	if !found && s.HealthURL == "" {
+	if s.HealthURL == "" && !onKubernetes(env.Paths) {
 		return nil, fmt.Errorf("a kubelet is %w: none of %v exists", ErrAbsent, kubeletTraces)
 	}
 	c := &kubeletCheck{settings: *s, health: s.HealthURL, latency: kubeletSeconds.Histogram(env.Registry)}
 	if c.health == "" {
-		c.health = config.healthURL()
+		c.health = readKubeletConfig(env.Paths).healthURL()
 	}
 	api, err := openKubeAPI(s.Kubeconfig, env)
 	switch {

@@ -1,20 +1,6 @@
 package collectors
 
-import (
-	"io"
-	"os"
-	"regexp"
-	"strings"
-
-	"go.yaml.in/yaml/v3"
-)
-
-// Where kubeadm, and most that is not k3s, keep what the kubelet is started
-// with. Flags win over the file.
-const (
-	kubeletConfigFile = "/var/lib/kubelet/config.yaml"
-	kubeletFlagsFile  = "/var/lib/kubelet/kubeadm-flags.env"
-)
+import "strings"
 
 // kubeletRuntime is what the kubelet's files say of its container runtime.
 type kubeletRuntime struct {
@@ -23,27 +9,14 @@ type kubeletRuntime struct {
 	cgroupDriver string // "systemd" or "cgroupfs"; empty: not told
 }
 
-var runtimeEndpointFlag = regexp.MustCompile(`--container-runtime-endpoint[= ]"?([^\s"]+)`)
-
-// findKubeletRuntime reads the files that are there. A kubelet that cannot be
-// understood is another check's matter.
-func findKubeletRuntime(paths Paths) (k kubeletRuntime) {
-	if content, err := readAtMost(paths.inRoot(kubeletConfigFile), 1<<20); err == nil {
-		var config struct {
-			Endpoint     string `yaml:"containerRuntimeEndpoint"`
-			CgroupDriver string `yaml:"cgroupDriver"`
-		}
-		if yaml.Unmarshal(content, &config) == nil {
-			k = kubeletRuntime{known: true, socket: config.Endpoint, cgroupDriver: config.CgroupDriver}
-		}
+// findKubeletRuntime reads the files that are there.
+func findKubeletRuntime(paths Paths) kubeletRuntime {
+	config := readKubeletConfig(paths)
+	k := kubeletRuntime{
+		known:        config.file != "" || config.ContainerRuntimeEndpoint != "",
+		socket:       strings.TrimPrefix(config.ContainerRuntimeEndpoint, "unix://"),
+		cgroupDriver: config.CgroupDriver,
 	}
-	if content, err := readAtMost(paths.inRoot(kubeletFlagsFile), 1<<16); err == nil {
-		k.known = true
-		if match := runtimeEndpointFlag.FindSubmatch(content); match != nil {
-			k.socket = string(match[1])
-		}
-	}
-	k.socket = strings.TrimPrefix(k.socket, "unix://")
 	if !strings.HasPrefix(k.socket, "/") {
 		k.socket = ""
 	}
@@ -53,14 +26,4 @@ func findKubeletRuntime(paths Paths) (k kubeletRuntime) {
 // usesDocker tells whether the kubelet runs its pods by Docker.
 func (k kubeletRuntime) usesDocker() bool {
 	return strings.HasSuffix(k.socket, "/cri-dockerd.sock") || strings.HasSuffix(k.socket, "/dockershim.sock")
-}
-
-// readAtMost reads a small file.
-func readAtMost(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	return io.ReadAll(io.LimitReader(f, limit))
 }

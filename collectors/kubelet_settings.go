@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // kubeletSettings is the block "kubelet" of the configuration file.
@@ -111,28 +109,7 @@ func (k *kubeAPI) user() string {
 	return ""
 }
 
-// kubeletConfig is what the kubelet's own configuration says of its health
-// endpoint.
-type kubeletConfig struct {
-	HealthzBindAddress string `yaml:"healthzBindAddress"`
-	HealthzPort        int    `yaml:"healthzPort"`
-}
-
-// findKubelet looks for traces of a kubelet.
-func findKubelet(paths Paths) (config kubeletConfig, found bool) {
-	for _, trace := range kubeletTraces {
-		text, err := os.ReadFile(paths.inRoot(trace))
-		if os.IsNotExist(err) {
-			continue
-		}
-		found = true
-		if strings.HasSuffix(trace, ".yaml") && err == nil {
-			_ = yaml.Unmarshal(text, &config) // what it does not say is the default
-		}
-	}
-	return config, found
-}
-
+// healthURL is where a kubelet with this configuration tells how it is.
 func (c kubeletConfig) healthURL() string {
 	host, port := c.HealthzBindAddress, c.HealthzPort
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {

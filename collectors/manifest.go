@@ -2,27 +2,18 @@ package collectors
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// maxManifest bounds what is read of a manifest, in bytes.
-const maxManifest = 1 << 20
-
-// flagsOf reads what a static pod's program is started with: the values of
-// its flags, by name without dashes. A flag without a value is "true".
-func flagsOf(path, program string) (map[string]string, error) {
-	file, err := os.Open(path)
+// flagsOf reads what a static pod's program is started with, by its manifest:
+// the values of its flags, by name without dashes. A flag without a value is
+// "true".
+func (p Paths) flagsOf(manifest, program string) (map[string]string, error) {
+	content, err := p.read(manifest, maxNodeFile)
 	if err != nil {
 		return nil, err
-	}
-	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, maxManifest))
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
 	var pod struct {
 		Spec struct {
@@ -33,7 +24,7 @@ func flagsOf(path, program string) (map[string]string, error) {
 		} `yaml:"spec"`
 	}
 	if err := yaml.Unmarshal(content, &pod); err != nil {
-		return nil, fmt.Errorf("%s is not a manifest: %s", path, clip(err.Error(), 200))
+		return nil, fmt.Errorf("%s is not a manifest: %s", manifest, clip(err.Error(), 200))
 	}
 	for _, c := range pod.Spec.Containers {
 		words := append(c.Command, c.Args...)
@@ -54,7 +45,7 @@ func flagsOf(path, program string) (map[string]string, error) {
 		}
 		return flags, nil
 	}
-	return nil, fmt.Errorf("%s starts no %s", path, program)
+	return nil, fmt.Errorf("%s starts no %s", manifest, program)
 }
 
 // runs tells whether one of the words names the program, with its folder or

@@ -59,6 +59,9 @@ func (p Paths) follow(path string) (string, error) {
 	return resolved, nil
 }
 
+// maxNodeFile bounds configuration files and manifests, in bytes.
+const maxNodeFile = 1 << 20
+
 var (
 	errNoRegularFile = errors.New("is not a regular file")
 	errTooLarge      = errors.New("is too large")

@@ -63,7 +63,7 @@ type podsCheck struct {
 
 // New needs credentials for the API server; a kubelet's own are enough.
 func (s *podsSettings) New(env Env) (Collector, error) {
-	if _, kubelet := findKubelet(env.Paths); !kubelet && s.NodeName == "" {
+	if s.NodeName == "" && !onKubernetes(env.Paths) {
 		return nil, fmt.Errorf("a Kubernetes node is %w: none of %v exists, and no node_name is configured", ErrAbsent, kubeletTraces)
 	}
 	api, err := openKubeAPI(s.Kubeconfig, env)

@@ -72,7 +72,7 @@ func (s *serviceSettings) New(env Env) (Collector, error) {
 	if c.found == "" {
 		c.found = serviceAddress()
 	}
-	if _, kubelet := findKubelet(env.Paths); !kubelet && c.found == "" && len(s.NodePorts) == 0 && s.Kubeconfig == "" {
+	if c.found == "" && len(s.NodePorts) == 0 && s.Kubeconfig == "" && !onKubernetes(env.Paths) {
 		return nil, fmt.Errorf("a Kubernetes node is %w: none of %v exists, and no address is configured", ErrAbsent, kubeletTraces)
 	}
 	api, err := openKubeAPI(s.Kubeconfig, env)

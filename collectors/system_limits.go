@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"go.yaml.in/yaml/v3"
 	"golang.org/x/sys/unix"
 
 	"github.com/grapevine-mesh/grapevine/health"
@@ -150,15 +149,11 @@ func (c *systemCheck) swap(r *Report, judged bool) {
 		names = s.Filename
 	}
 	r.Sample(&systemSwap, total)
-	text, err := readSmall(c.paths.inRoot("/var/lib/kubelet/config.yaml"))
-	if !judged || err != nil {
+	kubelet := readKubeletConfig(c.paths)
+	if !judged || kubelet.file == "" {
 		return
 	}
-	var kubelet struct {
-		FailSwapOn *bool `yaml:"failSwapOn"`
-	}
-	refuses := yaml.Unmarshal(text, &kubelet) == nil && (kubelet.FailSwapOn == nil || *kubelet.FailSwapOn)
-	if refuses && total > 0 {
+	if total > 0 && (kubelet.FailSwapOn == nil || *kubelet.FailSwapOn) {
 		r.Verdict(subject, health.Warning, fmt.Sprintf("%s of swap are on (%s), and failSwapOn is not false: the kubelet will not start again; swapoff -a, and take it out of /etc/fstab", size(total), clip(names, 100)),
 			health.Evidence{Value: total, Unit: "bytes"})
 		return

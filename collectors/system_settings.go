@@ -3,7 +3,6 @@ package collectors
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"time"
 )
@@ -117,20 +116,9 @@ func (s *systemSettings) Validate() error {
 	)
 }
 
-// kubernetesTraces are what a kubelet, of its own or within k3s and RKE2,
-// leaves on its node.
-var kubernetesTraces = []string{
-	"/var/lib/kubelet/config.yaml", "/etc/kubernetes/kubelet.conf", "/var/lib/rancher/k3s/agent", "/var/lib/rancher/rke2/agent",
-}
-
 func (s *systemSettings) isKubernetes(paths Paths) bool {
 	if s.Kubernetes != "auto" {
 		return s.Kubernetes == "always"
 	}
-	for _, trace := range kubernetesTraces {
-		if _, err := os.Stat(paths.inRoot(trace)); err == nil {
-			return true
-		}
-	}
-	return false
+	return onKubernetes(paths)
 }

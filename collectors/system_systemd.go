@@ -93,6 +93,9 @@ func (c *systemCheck) failedUnits(ctx context.Context) ([]string, error) {
 		if err == nil {
 			return units, nil
 		}
+		if ctx.Err() != nil {
+			err = ctx.Err() // which has closed the connection
+		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			failed = append(failed, err)
 		}
