@@ -51,7 +51,7 @@ demo: build $(BIN)/etcd ## Run three etcd members and three agents until Ctrl-C 
 	@exec $(BIN)/demo $(DEMO_ARGS)
 
 .PHONY: bench
-bench: build $(BIN)/etcd $(BIN)/node_exporter $(addprefix $(BIN)/,$(kube)) ## Run the benchmarks, and measure the agent beside node_exporter (BENCH_ARGS='--duration=10m')
+bench: build packages $(BIN)/etcd $(BIN)/node_exporter $(addprefix $(BIN)/,$(kube)) ## Run the benchmarks, and measure the agent beside node_exporter (BENCH_ARGS='--duration=10m')
 	$(GO) test -run '^$$' -bench . -benchmem $(PKG)
 	@$(GO) build -o $(BIN)/bench ./test/bench
 	@exec $(BIN)/bench $(BENCH_ARGS)

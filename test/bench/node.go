@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +20,9 @@ type node struct {
 	dir         string
 	plane       *real.ControlPlane
 	kubelet     *real.HollowNode // nil without root
+	host        *real.Host       // of the container runtimes; nil without root
+	containerd  *real.Containerd
+	dockerd     *real.Dockerd
 	dns         nameServer
 	dnsAddress  string
 	agent       *real.Agent // the one that is measured
@@ -47,6 +51,12 @@ func (n *node) start(ctx context.Context, o options) error {
 			return err
 		}
 		n.kubelet = nodes[0]
+		if err := n.startRuntimes(ctx); err != nil {
+			return err
+		}
+	}
+	if err := n.writeFiles(); err != nil {
+		return err
 	}
 	if n.dns, n.dnsAddress, err = startDNS(); err != nil {
 		return err
@@ -87,12 +97,49 @@ func (n *node) config() string {
 		fmt.Sprintf("  service: {service_address: %q}", strings.TrimPrefix(api, "https://")),
 		fmt.Sprintf("  dns: {resolvers: [%q], cluster_dns: [%q], outside_name: ''}", n.dnsAddress, n.dnsAddress),
 	}
+	lines = append(lines,
+		fmt.Sprintf("  certificates: {paths: [%q]}", filepath.Dir(n.plane.APIServer.CAFile)),
+		fmt.Sprintf("  textfile: {directory: %q}", n.dir),
+		fmt.Sprintf("  custom: {checks: [{name: bench, interval: 30s, script: {path: %q}}]}", n.script()))
 	if n.kubelet != nil {
 		lines = append(lines,
+			fmt.Sprintf("  cri: {sockets: [%q], canary: {mode: 'on', image: %q}}", n.containerd.Socket, real.PauseImage),
+			fmt.Sprintf("  docker: {socket: %q}", n.dockerd.Socket),
 			fmt.Sprintf("  kubelet: {health_url: %q, node_name: %q}", n.kubelet.URL, n.kubelet.Name),
 			fmt.Sprintf("  pods: {node_name: %q}", n.kubelet.Name))
 	}
 	return strings.Join(lines, "\n") + "\n"
+}
+
+// startRuntimes starts containerd and Docker on a host of their own.
+func (n *node) startRuntimes(ctx context.Context) error {
+	var paths [2]string
+	for i, name := range []string{"containerd", "dockerd"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			return fmt.Errorf("%w: make packages installs it", err)
+		}
+		paths[i] = path
+	}
+	var err error
+	if n.host, err = real.StartHost(ctx, real.HostOptions{}); err != nil {
+		return err
+	}
+	if n.containerd, err = real.StartContainerd(ctx, real.ContainerdOptions{Binary: paths[0], Host: n.host}); err != nil {
+		return err
+	}
+	n.dockerd, err = real.StartDockerd(ctx, real.DockerdOptions{Binary: paths[1], Host: n.host})
+	return err
+}
+
+func (n *node) script() string { return filepath.Join(n.dir, "check.sh") }
+
+// writeFiles gives the checks of one's own something to look at.
+func (n *node) writeFiles() error {
+	return errors.Join(
+		os.WriteFile(n.script(), []byte("#!/bin/sh\necho 'OK | load=1'\n"), 0o700), //nolint:gosec // it is to be run
+		os.WriteFile(filepath.Join(n.dir, "bench.prom"), []byte("# TYPE bench_runs counter\nbench_runs 1\n"), 0o600),
+	)
 }
 
 // startExporter starts node_exporter as it comes.
@@ -154,6 +201,9 @@ func (n *node) stop() error {
 	errs = append(errs, n.dns.stop())
 	if n.kubelet != nil {
 		errs = append(errs, n.kubelet.Stop())
+	}
+	if n.host != nil {
+		errs = append(errs, n.host.Stop())
 	}
 	if n.plane != nil {
 		errs = append(errs, n.plane.Stop())
