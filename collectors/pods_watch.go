@@ -105,7 +105,7 @@ var podScheme = sync.OnceValue(func() runtime.NegotiatedSerializer {
 // podRequest makes a request on pods with the credentials as they are now.
 func podRequest(api *kubeAPI, o metav1.ListOptions, do func(*rest.Request) error) error {
 	client, base := api.renewed()
-	config := &rest.Config{Host: base.String(), APIPath: "/api", QPS: -1}
+	config := &rest.Config{Host: base.String(), APIPath: "/api", QPS: -1, WarningHandler: rest.NoWarnings{}}
 	config.GroupVersion, config.NegotiatedSerializer = &corev1.SchemeGroupVersion, podScheme()
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	r, err := rest.RESTClientForConfigAndClient(config, client)

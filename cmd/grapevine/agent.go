@@ -62,6 +62,7 @@ func agentCommand(app *kingpin.Application, actions map[string]action) {
 		if err != nil {
 			return 0, err
 		}
+		logging.TakeStandard(logger)
 		cfg.Logger, cfg.Collectors = logger, map[string]bool{}
 		for name, s := range switches {
 			if s.byHand {

@@ -72,6 +72,7 @@ func checkCommand(app *kingpin.Application, actions map[string]action) {
 		if err != nil {
 			return 0, err
 		}
+		logging.TakeStandard(logger)
 		env := collectors.Env{Node: *nodeName, Paths: paths, Logger: logger, Registry: prometheus.NewRegistry()}
 		if _, err := os.Stat(*storagePath); err == nil {
 			env.StoragePath = *storagePath

@@ -3,6 +3,7 @@ package logging
 import (
 	"bytes"
 	"encoding/json"
+	stdlog "log"
 	"regexp"
 	"testing"
 
@@ -56,5 +57,20 @@ func TestRefused(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	}
+}
+
+func TestTakeStandard(t *testing.T) {
+	flags, to := stdlog.Flags(), stdlog.Writer()
+	defer func() { stdlog.SetFlags(flags); stdlog.SetOutput(to) }()
+	var out bytes.Buffer
+	logger, err := New(&out, "debug", "logfmt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	TakeStandard(logger)
+	stdlog.Print("out of turn")
+	if line := out.String(); !regexp.MustCompile(`level=debug .*msg="out of turn"`).MatchString(line) {
+		t.Errorf("wrote %q", line)
 	}
 }
