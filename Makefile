@@ -41,7 +41,7 @@ build: ## Build bin/grapevine, one static binary
 
 .PHONY: test
 test: build $(servers) cc packages ## Run all tests with the race detector (PKG=./mesh/... TESTFLAGS='-run X')
-	$(GO) test -race -timeout 20m $(TESTFLAGS) $(PKG)
+	$(GO) test -race -timeout 20m -parallel 4 $(TESTFLAGS) $(PKG)
 
 .PHONY: demo
 # Built and exec'd instead of `go run`: a SIGTERM to make then reaches the demo,
