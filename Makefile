@@ -134,8 +134,8 @@ cc:
 
 # Debian's, of which tests start the programs on hosts of their own. A policy
 # that forbids it keeps the daemons from being started by their installation.
-packages      := containerd runc containernetworking-plugins docker.io iptables nftables iproute2 conntrack e2fsprogs dnsmasq-base
-package_files := containerd runc /usr/lib/cni/bridge dockerd iptables nft ip conntrack mkfs.ext4 dnsmasq
+packages      := containerd runc containernetworking-plugins docker.io iptables nftables iproute2 conntrack e2fsprogs dnsmasq-base dbus-daemon
+package_files := containerd runc /usr/lib/cni/bridge dockerd iptables nft ip conntrack mkfs.ext4 dnsmasq dbus-daemon
 .PHONY: packages
 packages: ## Install the container runtimes and network programs that tests of whole nodes need
 	@for file in $(package_files); do command -v "$$file" >/dev/null || missing=1; done; \
