@@ -36,15 +36,15 @@ var (
 		Help: "Status code of the answer; 0 when there was none.",
 	}
 	customHTTPPhase = Metric{
-		Name: "grapevine_custom_http_phase_seconds", Type: health.Gauge, Labels: []string{"name", "phase"},
+		Name: "grapevine_custom_request_phase_seconds", Type: health.Gauge, Labels: []string{"name", "phase"},
 		Help: "Time of the parts of the request: resolve, dial, tls, answer (until its first byte).",
 	}
 	customExpiry = Metric{
-		Name: "grapevine_custom_certificate_not_after_timestamp_seconds", Type: health.Gauge, Labels: []string{"name"},
+		Name: "grapevine_custom_certificate_expiry_timestamp_seconds", Type: health.Gauge, Labels: []string{"name"},
 		Help: "When the first of the certificates that the server showed expires.",
 	}
 	customConnect = Metric{
-		Name: "grapevine_custom_tcp_connect_seconds", Type: health.Gauge, Labels: []string{"name"},
+		Name: "grapevine_custom_connect_duration_seconds", Type: health.Gauge, Labels: []string{"name"},
 		Help: "Time until the connection stood.",
 	}
 	customProcesses = Metric{
