@@ -12,14 +12,9 @@ import (
 	"github.com/grapevine-mesh/grapevine/internal/echo"
 )
 
-const (
-	// reachGap is the time between two requests of a burst: apart enough that
-	// one full queue does not lose them all.
-	reachGap = 20 * time.Millisecond
-	// newcomer is how long a node has to set up its network before the way to
-	// it is judged.
-	newcomer = 15 * time.Second
-)
+// reachGap is the time between two requests of a burst: apart enough that one
+// full queue does not lose them all.
+const reachGap = 20 * time.Millisecond
 
 // reach probes the way to other nodes over one network.
 type reach struct {
@@ -81,7 +76,7 @@ func (c *reach) look(ctx context.Context, r *Report) []*peerProbes {
 	var running parallel
 	skipped := 0
 	for _, peer := range neighbours(c.node, c.known(), c.settings.Neighbours) {
-		if peer.Port == 0 || time.Since(peer.Since) < newcomer {
+		if !peer.settled() {
 			skipped++
 			continue
 		}

@@ -11,6 +11,10 @@ import (
 	"time"
 )
 
+// newcomer is how long a node has to set up its network before the way to it
+// is judged.
+const newcomer = 15 * time.Second
+
 // settled tells whether the way to the peer can be judged: it has a responder,
 // and has had the time to set up its network.
 func (p Peer) settled() bool { return p.Port != 0 && time.Since(p.Since) >= newcomer }
