@@ -46,7 +46,8 @@ func (a *Agent) publishOnce() error {
 	}
 	schema, values := health.FromFamilies(a.cfg.Version, "node", families)
 	snapshot := health.Snapshot{Node: a.cfg.Node, Schema: schema, Values: values, Results: a.schedule.Results()}
-	return errors.Join(err, a.mesh.Publish(snapshot), a.announce())
+	// First why a verdict is as it is: others may see it by that light.
+	return errors.Join(err, a.announce(), a.mesh.Publish(snapshot))
 }
 
 // lastWord keeps a trouble that lasts from filling the log.
