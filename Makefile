@@ -89,7 +89,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s)
 	done
 
 .PHONY: tools
-tools: $(servers) $(BIN)/node_exporter $(linter) ## Build all that tests and lint run: etcd, Prometheus, Kubernetes, ...
+tools: $(servers) $(linter) ## Build all that tests and lint run: etcd, Prometheus, Kubernetes, ...
 
 $(BIN)/etcd: tools/etcd/go.sum
 	cd tools/etcd && $(build_server) -ldflags '-s -w' -o $@ go.etcd.io/etcd/server/v3

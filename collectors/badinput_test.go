@@ -218,8 +218,8 @@ func TestBadInput(t *testing.T) {
 
 func itself(host string) string { return host }
 
-// TestBadInputOfObjects holds what all checks read objects of the API by, and
-// what asks at the peer URLs of etcd.
+// TestBadInputOfObjects holds what all checks read objects of the API by, what
+// asks at the peer URLs of etcd, and what asks kube-proxy.
 func TestBadInputOfObjects(t *testing.T) {
 	t.Parallel()
 	for _, bad := range badServers {
@@ -237,6 +237,12 @@ func TestBadInputOfObjects(t *testing.T) {
 			}
 			if got := askPeer(ctx, client, "http://"+host); got.silent == "" || got.cluster != 0 {
 				t.Errorf("peer: %+v", got)
+			}
+			s := defaultServiceSettings()
+			s.ServiceAddress, s.ProxyHealthURL = "127.0.0.1:1", "http://"+host
+			proxy := run(t, newCheck(t, s), time.Second).results["kube-proxy"]
+			if (proxy.Status != health.Critical && proxy.Status != health.Warning) || !strings.HasPrefix(proxy.Reason, "kube-proxy does not answer") {
+				t.Errorf("kube-proxy: %+v", proxy)
 			}
 		})
 	}

@@ -71,6 +71,8 @@ func TestNodesOfACluster(t *testing.T) {
 		eventually(t, 60*time.Second, check+" of the other node is well", verdict(0, check, subject))
 	}
 
+	everyFamilyIsDocumented(t, a)
+
 	if err := there.Containerd.Kill(); err != nil {
 		t.Fatal(err)
 	}
