@@ -36,7 +36,7 @@ var (
 	}
 )
 
-// PodSummary is the subject of the verdict on all system pods together.
+// podSummary is the subject of the verdict on all system pods together.
 const podSummary = "system pods"
 
 func podsSpec() Spec {

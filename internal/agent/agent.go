@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -47,9 +48,9 @@ type Agent struct {
 
 	hangups chan os.Signal // SIGHUPs, caught as soon as the agent is ready
 
-	reloading sync.Mutex     // one reload at a time; guards what follows
-	settings  *config.Config // in force
-	off       []absent       // checks whose subject is not on this node
+	settings  atomic.Pointer[config.Config] // in force
+	reloading sync.Mutex                    // one reload at a time, which may hang with a disk; guards what follows
+	off       []absent                      // checks whose subject is not on this node
 }
 
 // New checks everything that was given and reads every file. It opens no port
@@ -243,7 +244,8 @@ func (a *Agent) Reload() error {
 func (a *Agent) install(b built) {
 	a.schedule.Replace(b.checks)
 	a.registry.keep(b.names())
-	a.settings, a.off = b.settings, b.off
+	a.settings.Store(b.settings)
+	a.off = b.off
 	a.reloads.done(nil)
 }
 

@@ -238,3 +238,23 @@ func TestPeers(t *testing.T) {
 		t.Errorf("the echo of n2: %+v, %v", burst, err)
 	}
 }
+
+// A reload that hangs, with the disk it reads from, does not silence the node.
+func TestHangingReloadDoesNotSilence(t *testing.T) {
+	t.Parallel()
+	cfg, logs := testConfig(t, "n1")
+	a := start(t, cfg, logs)
+	within(t, 5*time.Second, func() error { return a.shows("/-/ready") })
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	published := make(chan error, 1)
+	go func() { published <- a.publishOnce() }()
+	select {
+	case err := <-published:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("publishing waits for the reload")
+	}
+}

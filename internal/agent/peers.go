@@ -45,11 +45,8 @@ func (a *Agent) peer(n *mesh.Node) collectors.Peer {
 // under maintenance, when that has changed.
 func (a *Agent) announce() error {
 	said := mesh.Announcement{Echo: a.echo.Addr().String()}
-	a.reloading.Lock()
-	overlay := a.settings.Checks["overlay"]
-	a.reloading.Unlock()
 	// Without a pod network there is nothing to tell: the check is off then.
-	said.Overlay, _ = collectors.OverlayAddrs(overlay)
+	said.Overlay, _ = collectors.OverlayAddrs(a.settings.Load().Checks["overlay"])
 	if states := a.schedule.Maintenance(); len(states) > 0 {
 		said.Maintenance = string(states[0])
 	}

@@ -35,7 +35,7 @@ func (a *Agent) rediscoverOnce() {
 	if !slices.ContainsFunc(a.off, a.appeared) {
 		return
 	}
-	found, err := a.buildChecks(a.settings)
+	found, err := a.buildChecks(a.settings.Load())
 	if err != nil {
 		level.Warn(a.cfg.Logger).Log("msg", "cannot begin a check whose subject has come to this node", "err", err)
 		return
@@ -45,7 +45,7 @@ func (a *Agent) rediscoverOnce() {
 
 // appeared tells whether a check that is off could run now.
 func (a *Agent) appeared(off absent) bool {
-	collector, err := a.settings.Checks[off.name].New(a.env(off.name))
+	collector, err := a.settings.Load().Checks[off.name].New(a.env(off.name))
 	if err != nil {
 		return false
 	}
