@@ -134,7 +134,7 @@ type etcdLayout struct {
 }
 
 var etcdLayouts = []etcdLayout{
-	{"kubeadm", "/etc/kubernetes/manifests/etcd.yaml", tlsFiles{
+	{"kubeadm", etcdManifest, tlsFiles{
 		CA:   "/etc/kubernetes/pki/etcd/ca.crt",
 		Cert: "/etc/kubernetes/pki/etcd/healthcheck-client.crt",
 		Key:  "/etc/kubernetes/pki/etcd/healthcheck-client.key",

@@ -54,10 +54,10 @@ var components = []component{
 	{"k3s", true, []string{"/run/k3s/containerd/containerd.sock"}},
 	{"kubeconfig", false, kubeconfigPlaces},
 	{"kubelet", false, []string{"/var/lib/kubelet/config.yaml"}},
-	{"etcd", false, []string{"/etc/kubernetes/manifests/etcd.yaml", "/var/lib/rancher/k3s/server/db/etcd", "/var/lib/rancher/rke2/server/db/etcd"}},
-	{"apiserver", false, []string{"/etc/kubernetes/manifests/kube-apiserver.yaml", "/var/lib/rancher/rke2/agent/pod-manifests/kube-apiserver.yaml"}},
-	{"scheduler", false, []string{"/etc/kubernetes/manifests/kube-scheduler.yaml", "/var/lib/rancher/rke2/agent/pod-manifests/kube-scheduler.yaml"}},
-	{"controller-manager", false, []string{"/etc/kubernetes/manifests/kube-controller-manager.yaml", "/var/lib/rancher/rke2/agent/pod-manifests/kube-controller-manager.yaml"}},
+	{"etcd", false, []string{etcdManifest, "/var/lib/rancher/k3s/server/db/etcd", "/var/lib/rancher/rke2/server/db/etcd"}},
+	{"apiserver", false, apiserverManifests},
+	{"scheduler", false, scheduler.manifests},
+	{"controller-manager", false, controllerManager.manifests},
 }
 
 // NodeFacts is a prometheus.Collector of what does not change while the node

@@ -111,7 +111,7 @@ func (s *kubeletSettings) New(env Env) (Collector, error) {
 	api, err := openKubeAPI(s.Kubeconfig, env)
 	switch {
 	case err == nil:
-		c.api, c.nodeName = api, s.nodeName(api, env)
+		c.api, c.nodeName = api, api.nodeName(s.NodeName, env)
 	case errors.Is(err, ErrAbsent):
 		c.apiAbsent = err.Error()
 	default:

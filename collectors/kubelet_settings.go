@@ -1,14 +1,10 @@
 package collectors
 
 import (
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -79,34 +75,6 @@ func (s *kubeletSettings) Validate() error {
 		namedLimits{"latency", s.Thresholds.Latency.seconds(), false},
 		namedLimits{"lease_age", s.Thresholds.LeaseAge.seconds(), false},
 	)
-}
-
-// nodeName is the name the API knows this node by.
-func (s *kubeletSettings) nodeName(api *kubeAPI, env Env) string {
-	if s.NodeName != "" {
-		return s.NodeName
-	}
-	if name, ok := strings.CutPrefix(api.user(), "system:node:"); ok {
-		return name
-	}
-	return env.Node
-}
-
-// user is the common name of the client certificate in use; empty when there
-// is none.
-func (k *kubeAPI) user() string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	text := k.access.config.CertData
-	if len(text) == 0 {
-		text, _ = os.ReadFile(k.access.config.CertFile)
-	}
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
-			return cert.Subject.CommonName
-		}
-	}
-	return ""
 }
 
 // healthURL is where a kubelet with this configuration tells how it is.

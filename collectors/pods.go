@@ -70,8 +70,7 @@ func (s *podsSettings) New(env Env) (Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := (&kubeletSettings{NodeName: s.NodeName}).nodeName(api, env)
-	return &podsCheck{settings: *s, node: name, api: api, logger: log.With(env.Logger, "check", "pods")}, nil
+	return &podsCheck{settings: *s, node: api.nodeName(s.NodeName, env), api: api, logger: log.With(env.Logger, "check", "pods")}, nil
 }
 
 // Name is the check's name.

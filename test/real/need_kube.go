@@ -13,12 +13,7 @@ func NeedControlPlane(tb testing.TB, o ControlPlaneOptions) *ControlPlane {
 	if max(o.Schedulers, o.ControllerManagers) > 1 {
 		needRoot(tb, "several schedulers on one machine need host names of their own")
 	}
-	if o.Binaries == "" {
-		o.Binaries = binaries(tb, "etcd", "kube-apiserver", "kube-scheduler", "kube-controller-manager")
-	}
-	if o.Dir == "" {
-		o.Dir = tb.TempDir()
-	}
+	fillAll(tb, &o.Binaries, &o.Dir, "etcd", "kube-apiserver", "kube-scheduler", "kube-controller-manager")
 	c, err := StartControlPlane(tb.Context(), o)
 	if err != nil {
 		tb.Fatal(err)
@@ -53,12 +48,7 @@ func NeedCluster(tb testing.TB, o ClusterOptions) *Cluster {
 	tb.Helper()
 	needRoot(tb, "nodes are network namespaces with mounts and cgroups of their own")
 	need(tb, "containerd", "ctr", "runc", "ip", "nft", "iptables", "conntrack")
-	if o.Binaries == "" {
-		o.Binaries = binaries(tb, "etcd", "kube-apiserver", "kube-scheduler", "kube-controller-manager", "kubelet", "kube-proxy", "kubectl")
-	}
-	if o.Dir == "" {
-		o.Dir = tb.TempDir()
-	}
+	fillAll(tb, &o.Binaries, &o.Dir, "etcd", "kube-apiserver", "kube-scheduler", "kube-controller-manager", "kubelet", "kube-proxy", "kubectl")
 	c, err := StartCluster(tb.Context(), o)
 	if err != nil {
 		tb.Fatal(err)
@@ -70,14 +60,18 @@ func NeedCluster(tb testing.TB, o ClusterOptions) *Cluster {
 	return c
 }
 
-// binaries is the one directory that the programs are in.
-func binaries(tb testing.TB, names ...string) string {
+// fillAll is fill for what needs several programs: in is the one directory that
+// they are in.
+func fillAll(tb testing.TB, in, dir *string, names ...string) {
 	tb.Helper()
-	var dir string
-	for _, name := range names {
-		dir = filepath.Dir(Binary(tb, name))
+	if *in == "" {
+		for _, name := range names {
+			*in = filepath.Dir(Binary(tb, name))
+		}
 	}
-	return dir
+	if *dir == "" {
+		*dir = tb.TempDir()
+	}
 }
 
 // needRoot skips the test without root, or fails it when CI=true.
