@@ -2,8 +2,8 @@ package mesh
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
@@ -28,8 +28,11 @@ import (
 // fingerprint in the gossip is what ties it to the name.
 type identity struct {
 	certificate tls.Certificate
-	encoded     []byte         // the certificate chain, DER one after the other
+	chain       []byte         // the certificates, DER one after the other
 	authority   *x509.CertPool // nil: fingerprints from the gossip
+
+	frameKey ed25519.PrivateKey // signs frames
+	encoded  []byte             // endorsement of frameKey: what others judge frames by
 }
 
 // ownIdentityFile is where an identity of our own making outlives a restart.
@@ -37,7 +40,7 @@ const ownIdentityFile = "identity.pem"
 
 // newIdentity reads the certificates of files, or, if there are none, the
 // identity an earlier run left in storagePath, or makes one.
-func newIdentity(node string, files *TLSFiles, st *storage) (*identity, error) {
+func newIdentity(cluster, node string, files *TLSFiles, st *storage) (*identity, error) {
 	var certificate tls.Certificate
 	var authority *x509.CertPool
 	var err error
@@ -49,14 +52,23 @@ func newIdentity(node string, files *TLSFiles, st *storage) (*identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	id := &identity{certificate: certificate, authority: authority, encoded: bytes.Join(certificate.Certificate, nil)}
-	chain, err := x509.ParseCertificates(id.encoded)
+	id := &identity{certificate: certificate, authority: authority, chain: bytes.Join(certificate.Certificate, nil)}
+	chain, err := x509.ParseCertificates(id.chain)
 	if err != nil {
 		return nil, fmt.Errorf("the mesh certificate: %w", err)
 	}
 	if err := id.judge(node, chain, id.fingerprint()); err != nil {
 		return nil, fmt.Errorf("the mesh certificate: %w", err)
 	}
+	var public ed25519.PublicKey
+	if public, id.frameKey, err = ed25519.GenerateKey(rand.Reader); err != nil {
+		return nil, fmt.Errorf("making a key for frames: %w", err)
+	}
+	e, err := endorse(cluster, certificate, public)
+	if err != nil {
+		return nil, fmt.Errorf("the mesh certificate: %w", err)
+	}
+	id.encoded = e.encode()
 	return id, nil
 }
 
@@ -127,13 +139,11 @@ func makeCertificate(node string) ([]byte, error) {
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})...), nil
 }
 
-func (id *identity) signer() crypto.Signer { return id.certificate.PrivateKey.(crypto.Signer) }
+// fingerprint is what the gossip says of this node's certificates.
+func (id *identity) fingerprint() string { return fingerprintOf(id.chain) }
 
-// fingerprint is what the gossip says of this node's identity.
-func (id *identity) fingerprint() string { return fingerprintOf(id.encoded) }
-
-func fingerprintOf(encoded []byte) string {
-	h := frame.Sum(encoded)
+func fingerprintOf(chain []byte) string {
+	h := frame.Sum(chain)
 	return hex.EncodeToString(h[:])
 }
 
@@ -148,11 +158,11 @@ func (id *identity) judge(node string, chain []*x509.Certificate, announced stri
 		return fmt.Errorf("the certificate is of %.200q, not of %s", leaf.DNSNames, node)
 	}
 	if id.authority == nil {
-		var encoded []byte
+		var der []byte
 		for _, c := range chain {
-			encoded = append(encoded, c.Raw...)
+			der = append(der, c.Raw...)
 		}
-		if fingerprintOf(encoded) != announced {
+		if fingerprintOf(der) != announced {
 			return fmt.Errorf("the certificate of %s is not the one that the gossip announces", node)
 		}
 		return nil

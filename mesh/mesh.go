@@ -54,7 +54,7 @@ func New(cfg Config) (*Mesh, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := newIdentity(cfg.Node, cfg.TLS, st)
+	id, err := newIdentity(cfg.Cluster, cfg.Node, cfg.TLS, st)
 	if err != nil {
 		return nil, err
 	}
@@ -63,11 +63,11 @@ func New(cfg Config) (*Mesh, error) {
 		news: make(chan struct{}, 1), newEpochs: make(chan struct{}, 1),
 	}
 	m.observer = newObserver(cfg.Logger, cfg.Registry)
-	m.trust = newTrust(id, func(name string) (Member, bool) { return m.gossip.member(name) })
+	m.trust = newTrust(cfg.Cluster, id, func(name string) (Member, bool) { return m.gossip.member(name) })
 	m.store = state.New(state.Config{
 		Self: cfg.Node, Cluster: cfg.Cluster, Trust: m.trust,
 		Limits: cfg.Limits.frame(), Nodes: cfg.Limits.Members,
-		Identity: id.encoded, Key: id.signer(), ForgetAfter: cfg.ForgetAfter, Now: time.Now,
+		Identity: id.encoded, Key: id.frameKey, ForgetAfter: cfg.ForgetAfter, Now: time.Now,
 		Start: func(uint64) { signal(m.newEpochs) },
 	}, memory.Epoch)
 	m.exchange = exchange.New(exchange.Config{

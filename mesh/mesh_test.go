@@ -195,7 +195,7 @@ func TestGarbageOnTheExchange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := newIdentity("stranger", nil, st)
+	id, err := newIdentity("test", "stranger", nil, st)
 	if err != nil {
 		t.Fatal(err)
 	}

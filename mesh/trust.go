@@ -1,9 +1,10 @@
 package mesh
 
 import (
-	"crypto"
+	"crypto/ed25519"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 // trust joins the identity with what the gossip knows: it answers whose words
 // the state takes. Judgements are kept for a while, since every frame asks.
 type trust struct {
+	cluster  string
 	identity *identity
 	members  func(name string) (Member, bool)
 
@@ -27,7 +29,7 @@ type judgement struct {
 }
 
 type verdict struct {
-	key  crypto.PublicKey
+	key  ed25519.PublicKey
 	when time.Time
 }
 
@@ -39,8 +41,8 @@ const (
 	maxJudged = 20_000
 )
 
-func newTrust(id *identity, members func(string) (Member, bool)) *trust {
-	return &trust{identity: id, members: members, judged: map[judgement]verdict{}}
+func newTrust(cluster string, id *identity, members func(string) (Member, bool)) *trust {
+	return &trust{cluster: cluster, identity: id, members: members, judged: map[judgement]verdict{}}
 }
 
 // Member reports whether name is known and has not said goodbye.
@@ -49,8 +51,9 @@ func (t *trust) Member(name string) bool {
 	return ok && m.State != MemberLeft
 }
 
-// Key returns the key of an identity if it may speak for name.
-func (t *trust) Key(name string, encoded []byte) (crypto.PublicKey, error) {
+// Key returns the key that frames of an identity are signed with, if the
+// identity may speak for name.
+func (t *trust) Key(name string, encoded []byte) (ed25519.PublicKey, error) {
 	m, _ := t.members(name)
 	j := judgement{name, frame.Sum(encoded), m.fingerprint}
 	t.mu.Lock()
@@ -59,7 +62,7 @@ func (t *trust) Key(name string, encoded []byte) (crypto.PublicKey, error) {
 	if ok && time.Since(v.when) < judgedFor {
 		return v.key, nil
 	}
-	chain, err := x509.ParseCertificates(encoded)
+	e, chain, err := parseEndorsement(t.cluster, encoded)
 	if err != nil {
 		return nil, fmt.Errorf("identity of %s: %w", name, err)
 	}
@@ -71,8 +74,9 @@ func (t *trust) Key(name string, encoded []byte) (crypto.PublicKey, error) {
 	if len(t.judged) >= maxJudged {
 		clear(t.judged)
 	}
-	t.judged[j] = verdict{chain[0].PublicKey, time.Now()}
-	return chain[0].PublicKey, nil
+	key := slices.Clone(e.key) // not of the message it came in
+	t.judged[j] = verdict{key, time.Now()}
+	return key, nil
 }
 
 // authenticate judges the certificates of a connection.

@@ -3,8 +3,8 @@ package exchange
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
@@ -36,7 +36,6 @@ type end struct {
 	*Exchange
 	store *state.Store
 	addr  string
-	key   *ecdsa.PrivateKey
 
 	mu       sync.Mutex // guards refusals
 	refusals []string
@@ -60,12 +59,13 @@ func (e *end) Applied(int, int)     {}
 func (e *end) Transferred(int, int) {}
 func (e *end) Member(string) bool   { return true }
 
-func (e *end) Key(name string, encoded []byte) (crypto.PublicKey, error) {
-	c, err := x509.ParseCertificate(encoded)
-	if err != nil {
-		return nil, err
+// Key trusts an identity that is a name and a key.
+func (e *end) Key(name string, encoded []byte) (ed25519.PublicKey, error) {
+	key, ok := bytes.CutPrefix(encoded, []byte(name))
+	if !ok || len(key) != ed25519.PublicKeySize {
+		return nil, errors.New("not the identity of " + name)
 	}
-	return c.PublicKey, authenticate(name, []*x509.Certificate{c})
+	return key, nil
 }
 
 func authenticate(name string, chain []*x509.Certificate) error {
@@ -87,10 +87,14 @@ func listen(t *testing.T, name string) *end {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &end{key: key}
+	public, frameKey, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &end{}
 	e.store = state.New(state.Config{
 		Self: name, Cluster: "test", Trust: e, Limits: limits, Nodes: 1000,
-		Identity: der, Key: key, ForgetAfter: time.Hour, Now: time.Now,
+		Identity: append([]byte(name), public...), Key: frameKey, ForgetAfter: time.Hour, Now: time.Now,
 	}, 0)
 	e.Exchange = New(Config{
 		Node: name, Cluster: "test", Store: e.store, Limits: limits, Authenticate: authenticate, Observer: e,

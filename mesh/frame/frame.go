@@ -5,11 +5,7 @@
 package frame
 
 import (
-	"crypto"
-	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -78,7 +74,7 @@ const maxInterval = 5 * time.Minute
 
 // Sign fills f.Raw from the fields of f and payload. cluster is signed too,
 // so that a frame means nothing in another cluster that trusts the same keys.
-func (f *Frame) Sign(cluster string, payload []byte, key crypto.Signer) error {
+func (f *Frame) Sign(cluster string, payload []byte, key ed25519.PrivateKey) {
 	body := appendString(nil, fieldNode, f.Node)
 	body = appendUint(body, fieldEpoch, f.Version.Epoch)
 	body = appendUint(body, fieldNumber, f.Version.Number)
@@ -86,12 +82,8 @@ func (f *Frame) Sign(cluster string, payload []byte, key crypto.Signer) error {
 	body = appendBytes(body, fieldSchema, f.Schema[:])
 	body = appendBytes(body, fieldIdentity, f.Identity[:])
 	body = appendBytes(body, fieldPayload, compress(payload))
-	signature, err := sign(cluster, body, key)
-	if err != nil {
-		return fmt.Errorf("signing the frame: %w", err)
-	}
+	signature := ed25519.Sign(key, signedBytes(cluster, body))
 	f.Raw = appendBytes(appendBytes(nil, fieldBody, body), fieldSignature, signature)
-	return nil
 }
 
 // Parse reads the head of a frame. It checks form and bounds, not the
@@ -148,9 +140,12 @@ func (f *Frame) field(n protowire.Number, v Value) error {
 	return nil
 }
 
-// Verify checks the signature against the public key of the frame's identity.
-func (f *Frame) Verify(cluster string, public crypto.PublicKey) error {
-	return verify(cluster, f.body, f.signature, public)
+// Verify checks the signature against the key of the frame's identity.
+func (f *Frame) Verify(cluster string, key ed25519.PublicKey) error {
+	if !ed25519.Verify(key, signedBytes(cluster, f.body), f.signature) {
+		return errors.New("the signature does not fit the frame")
+	}
+	return nil
 }
 
 // signedBytes is what a signature covers: a purpose, so that the key cannot
@@ -158,33 +153,4 @@ func (f *Frame) Verify(cluster string, public crypto.PublicKey) error {
 func signedBytes(cluster string, body []byte) []byte {
 	b := append([]byte("grapevine frame\x00"), cluster...)
 	return append(append(b, 0), body...)
-}
-
-func sign(cluster string, body []byte, key crypto.Signer) ([]byte, error) {
-	message := signedBytes(cluster, body)
-	if _, ok := key.Public().(ed25519.PublicKey); ok {
-		return key.Sign(rand.Reader, message, crypto.Hash(0))
-	}
-	digest := sha256.Sum256(message)
-	return key.Sign(rand.Reader, digest[:], crypto.SHA256)
-}
-
-func verify(cluster string, body, signature []byte, public crypto.PublicKey) error {
-	message := signedBytes(cluster, body)
-	digest := sha256.Sum256(message)
-	var good bool
-	switch key := public.(type) {
-	case ed25519.PublicKey:
-		good = ed25519.Verify(key, message, signature)
-	case *ecdsa.PublicKey:
-		good = ecdsa.VerifyASN1(key, digest[:], signature)
-	case *rsa.PublicKey:
-		good = rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], signature) == nil
-	default:
-		return fmt.Errorf("keys of type %T are not supported", public)
-	}
-	if !good {
-		return errors.New("the signature does not fit the frame")
-	}
-	return nil
 }

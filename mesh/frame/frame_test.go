@@ -2,10 +2,7 @@ package frame
 
 import (
 	"bytes"
-	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
 	"fmt"
 	"math"
 	"strings"
@@ -42,11 +39,11 @@ func testSnapshot() health.Snapshot {
 }
 
 func TestRoundTrip(t *testing.T) {
-	_, edKey, err := ed25519.GenerateKey(rand.Reader)
+	public, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	other, _, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,9 +51,7 @@ func TestRoundTrip(t *testing.T) {
 	schema := NewSchema(want.Schema, want.Results)
 	payload := EncodePayload(want, now)
 	sent := Frame{Node: want.Node, Version: Version{3, 7}, Interval: 5 * time.Second, Schema: schema.Hash, Identity: Sum([]byte("id"))}
-	if err := sent.Sign("prod", payload, ecKey); err != nil {
-		t.Fatal(err)
-	}
+	sent.Sign("prod", payload, key)
 	f, err := Parse(sent.Raw, testLimits)
 	if err != nil {
 		t.Fatal(err)
@@ -79,28 +74,22 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("the snapshot changed on the way (-sent +received):\n%s", diff)
 	}
 
-	if err := f.Verify("prod", ecKey.Public()); err != nil {
+	if err := f.Verify("prod", public); err != nil {
 		t.Error(err)
 	}
-	if f.Verify("staging", ecKey.Public()) == nil {
+	if f.Verify("staging", public) == nil {
 		t.Error("a frame of one cluster passes in another")
 	}
-	if f.Verify("prod", edKey.Public()) == nil {
+	if f.Verify("prod", other) == nil {
 		t.Error("a frame passes under another key")
 	}
 	for i := range sent.Raw {
 		forged := append([]byte(nil), sent.Raw...)
 		forged[i] ^= 1
 		g, err := Parse(forged, testLimits)
-		if err == nil && g.Verify("prod", ecKey.Public()) == nil && !bytes.Equal(g.Raw, f.Raw) && string(g.body) != string(f.body) {
+		if err == nil && g.Verify("prod", public) == nil && !bytes.Equal(g.Raw, f.Raw) && string(g.body) != string(f.body) {
 			t.Fatalf("a frame with byte %d changed passes", i)
 		}
-	}
-	if err := sent.Sign("prod", payload, edKey); err != nil {
-		t.Fatal(err)
-	}
-	if f, err = Parse(sent.Raw, testLimits); err != nil || f.Verify("prod", edKey.Public()) != nil {
-		t.Error("ed25519 does not round trip", err)
 	}
 }
 
@@ -181,7 +170,7 @@ func numbered(n int) []health.Series {
 }
 
 func TestParseRefuses(t *testing.T) {
-	_, key, _ := ed25519.GenerateKey(rand.Reader)
+	_, key, _ := ed25519.GenerateKey(nil)
 	good := Frame{Node: "n", Version: Version{1, 1}, Interval: time.Second}
 	for name, change := range map[string]func(*Frame){
 		"no name":   func(f *Frame) { f.Node = "" },
@@ -193,9 +182,7 @@ func TestParseRefuses(t *testing.T) {
 	} {
 		f := good
 		change(&f)
-		if err := f.Sign("c", nil, key); err != nil {
-			t.Fatal(err)
-		}
+		f.Sign("c", nil, key)
 		if _, err := Parse(f.Raw, testLimits); err == nil {
 			t.Errorf("%s: passes", name)
 		}
@@ -208,11 +195,9 @@ func TestParseRefuses(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	s := testSnapshot()
 	schema := NewSchema(s.Schema, s.Results)
-	_, key, _ := ed25519.GenerateKey(rand.Reader)
+	_, key, _ := ed25519.GenerateKey(nil)
 	sent := Frame{Node: "n", Version: Version{1, 1}, Interval: time.Second, Schema: schema.Hash}
-	if err := sent.Sign("c", EncodePayload(s, now), key); err != nil {
-		f.Fatal(err)
-	}
+	sent.Sign("c", EncodePayload(s, now), key)
 	f.Add(sent.Raw)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		frame, err := Parse(raw, testLimits)

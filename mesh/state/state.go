@@ -6,7 +6,7 @@ package state
 
 import (
 	"cmp"
-	"crypto"
+	"crypto/ed25519"
 	"fmt"
 	"slices"
 	"sync"
@@ -20,8 +20,9 @@ import (
 type Trust interface {
 	// Member reports whether name is known and has not said goodbye.
 	Member(name string) bool
-	// Key returns the public key of an identity if it may speak for name.
-	Key(name string, identity []byte) (crypto.PublicKey, error)
+	// Key returns the key that frames of an identity are signed with, if the
+	// identity may speak for name.
+	Key(name string, identity []byte) (ed25519.PublicKey, error)
 }
 
 // Config is what a Store needs.
@@ -33,7 +34,7 @@ type Config struct {
 	Nodes   int // how many nodes are held at most
 
 	Identity []byte // of Self: what others verify its signatures with
-	Key      crypto.Signer
+	Key      ed25519.PrivateKey
 
 	ForgetAfter time.Duration
 	Now         func() time.Time // with a monotonic reading
@@ -120,9 +121,7 @@ func (s *Store) Publish(snapshot health.Snapshot, interval time.Duration) error 
 		Node: s.cfg.Self, Version: frame.Version{Epoch: s.epoch, Number: s.number},
 		Interval: interval, Schema: schema.Hash, Identity: s.self,
 	}
-	if err := f.Sign(s.cfg.Cluster, payload, s.cfg.Key); err != nil {
-		return err
-	}
+	f.Sign(s.cfg.Cluster, payload, s.cfg.Key)
 	if len(f.Raw) > s.cfg.Limits.FrameBytes {
 		return fmt.Errorf("a frame of %d bytes, the mesh carries %d", len(f.Raw), s.cfg.Limits.FrameBytes)
 	}

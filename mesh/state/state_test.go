@@ -1,7 +1,6 @@
 package state
 
 import (
-	"crypto"
 	"crypto/ed25519"
 	"errors"
 	"strings"
@@ -29,11 +28,11 @@ func newRealm(t *testing.T) *realm {
 func (r *realm) Member(name string) bool { return r.members[name] }
 
 // Key trusts an identity that is "NAME's key".
-func (r *realm) Key(name string, encoded []byte) (crypto.PublicKey, error) {
+func (r *realm) Key(name string, encoded []byte) (ed25519.PublicKey, error) {
 	if string(encoded) != name+"'s key" {
 		return nil, errors.New("not the key of " + name)
 	}
-	return r.keys[name].Public(), nil
+	return r.keys[name].Public().(ed25519.PublicKey), nil
 }
 
 func (r *realm) store(name string, lastEpoch uint64) *Store {
