@@ -21,6 +21,7 @@ type gossip struct {
 	self, cluster string
 	refused       func(reason string, err error)
 	left          func(name string)
+	changed       func(map[string]Member)
 
 	serf   *serf.Serf
 	addr   string // host:port as others reach it; memberlist's own is not safe to read later
@@ -51,7 +52,8 @@ type gossipConfig struct {
 	fingerprint  string
 	logs         io.Writer
 	refused      func(reason string, err error)
-	left         func(name string) // called when a member has said goodbye
+	left         func(name string)       // called when a member has said goodbye
+	changed      func(map[string]Member) // called with all members when something may have changed
 }
 
 // listenGossip opens the gossip port and starts serf. Nobody is joined yet.
@@ -75,7 +77,7 @@ func listenGossip(cfg gossipConfig) (*gossip, error) {
 	m.SecretKey = cfg.GossipKey
 
 	g := &gossip{
-		self: cfg.Node, cluster: cfg.Cluster, refused: cfg.refused, left: cfg.left,
+		self: cfg.Node, cluster: cfg.Cluster, refused: cfg.refused, left: cfg.left, changed: cfg.changed,
 		events: make(chan serf.Event, 1024), members: map[string]Member{},
 	}
 	s := serf.DefaultConfig()
@@ -208,7 +210,6 @@ func (g *gossip) refresh() {
 	members := make(map[string]Member, len(list))
 	now := time.Now()
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	for _, m := range list {
 		member := memberOf(m)
 		member.Since = now
@@ -218,6 +219,8 @@ func (g *gossip) refresh() {
 		members[m.Name] = member
 	}
 	g.members = members
+	g.mu.Unlock()
+	g.changed(members)
 }
 
 func memberOf(m serf.Member) Member {

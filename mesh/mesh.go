@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"slices"
 	"time"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/grapevine-mesh/grapevine/health"
 	"github.com/grapevine-mesh/grapevine/mesh/exchange"
+	"github.com/grapevine-mesh/grapevine/mesh/spread"
 	"github.com/grapevine-mesh/grapevine/mesh/state"
 )
 
@@ -31,12 +31,13 @@ type Mesh struct {
 	trust    *trust
 	store    *state.Store
 	exchange *exchange.Exchange
+	spread   *spread.Spread
 	observer *observer
 
 	listener net.Listener // of the exchange; nil before Listen
 	gossip   *gossip      // nil before Listen
 
-	news      chan struct{} // something was published: tell somebody at once
+	behind    chan string   // a peer whose frame came without its schema: ask it at once
 	newEpochs chan struct{} // a new epoch is to be remembered
 }
 
@@ -60,20 +61,22 @@ func New(cfg Config) (*Mesh, error) {
 	}
 	m := &Mesh{
 		cfg: cfg, logger: cfg.Logger, storage: st, memory: memory, identity: id,
-		news: make(chan struct{}, 1), newEpochs: make(chan struct{}, 1),
+		behind: make(chan string, maxRounds), newEpochs: make(chan struct{}, 1),
 	}
 	m.observer = newObserver(cfg.Logger, cfg.Registry)
 	m.trust = newTrust(cfg.Cluster, id, func(name string) (Member, bool) { return m.gossip.member(name) })
 	m.store = state.New(state.Config{
 		Self: cfg.Node, Cluster: cfg.Cluster, Trust: m.trust,
 		Limits: cfg.Limits.frame(), Nodes: cfg.Limits.Members,
-		Identity: id.encoded, Key: id.frameKey, ForgetAfter: cfg.ForgetAfter, Now: time.Now,
+		Identity: id.encoded, Key: id.frameKey, ForgetAfter: cfg.ForgetAfter, Settle: settle, Now: time.Now,
 		Start: func(uint64) { signal(m.newEpochs) },
 	}, memory.Epoch)
 	m.exchange = exchange.New(exchange.Config{
 		Node: cfg.Node, Cluster: cfg.Cluster, Store: m.store, Limits: cfg.Limits.frame(),
 		TLS: id.tlsConfig(), Authenticate: m.trust.authenticate, Observer: m.observer,
+		Received: m.received, Address: m.exchangeOf,
 	})
+	m.spread = spread.New(spread.Config{Self: cfg.Node, Store: m.store, Cast: m.cast, Reachable: m.exchange.Reachable})
 	cfg.Registry.MustRegister(viewCollector{m})
 	return m, nil
 }
@@ -96,7 +99,7 @@ func (m *Mesh) Listen(web string) error {
 	}
 	m.gossip, err = listenGossip(gossipConfig{
 		Config: m.cfg, exchangeAddr: listener.Addr().String(), webAddr: web, fingerprint: m.identity.fingerprint(),
-		logs: serfLog{m.logger, newOncePerMinute()}, refused: m.observer.refusedMember, left: m.store.Forget,
+		logs: serfLog{m.logger, newOncePerMinute()}, refused: m.observer.refusedMember, left: m.store.Forget, changed: m.reshape,
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -117,7 +120,8 @@ func (m *Mesh) Run(ctx context.Context) error {
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return m.exchange.Serve(ctx, m.listener) })
-	group.Go(func() error { m.spread(ctx); return nil })
+	group.Go(func() error { m.relay(ctx); return nil })
+	group.Go(func() error { m.repair(ctx); return nil })
 	group.Go(func() error { m.sweep(ctx); return nil })
 	// A disk that hangs or a seed that swallows packets must not hold up the
 	// goodbye for longer than leaveTimeout.
@@ -146,62 +150,8 @@ func (m *Mesh) Publish(s health.Snapshot) error {
 	if err := m.store.Publish(s, m.cfg.PublishInterval); err != nil {
 		return fmt.Errorf("publishing: %w", err)
 	}
-	signal(m.news)
+	m.spread.Publish()
 	return nil
-}
-
-// maxRounds is how many exchanges this node has under way at once at most:
-// a peer that hangs takes one of them, not all.
-const maxRounds = 4
-
-// spread exchanges with one random peer at a time, at the pace of
-// ExchangeInterval and at once when there is news.
-func (m *Mesh) spread(ctx context.Context) {
-	var rounds errgroup.Group
-	rounds.SetLimit(maxRounds)
-	defer rounds.Wait() //nolint:errcheck // rounds report to the observer
-	for {
-		jitter := time.Duration(rand.Int64N(int64(m.cfg.ExchangeInterval)/5 + 1))
-		select {
-		case <-ctx.Done():
-			return
-		case <-m.news:
-		case <-time.After(m.cfg.ExchangeInterval - jitter):
-		}
-		name, address, ok := m.pick()
-		if !ok {
-			continue
-		}
-		rounds.TryGo(func() error {
-			m.observer.round(m.exchange.Sync(ctx, name, address), name)
-			return nil
-		})
-	}
-}
-
-// pick draws a peer: mostly a living one, now and then one that serf has
-// given up, so that a healed partition is found from either side.
-func (m *Mesh) pick() (name, address string, ok bool) {
-	var alive, failed []string
-	members := m.gossip.all()
-	for name, member := range members {
-		switch {
-		case name == m.cfg.Node || member.Exchange == "":
-		case member.State == MemberAlive || member.State == MemberLeaving:
-			alive = append(alive, name)
-		case member.State == MemberFailed:
-			failed = append(failed, name)
-		}
-	}
-	from := alive
-	if len(failed) > 0 && (len(alive) == 0 || rand.IntN(10) == 0) {
-		from = failed
-	}
-	if len(from) == 0 {
-		return "", "", false
-	}
-	name = from[rand.IntN(len(from))]
-	return name, members[name].Exchange, true
 }
 
 func (m *Mesh) sweep(ctx context.Context) {

@@ -18,6 +18,7 @@ type observer struct {
 	frames   *prometheus.CounterVec
 	rounds   *prometheus.CounterVec
 	bytes    *prometheus.CounterVec
+	shed     prometheus.Counter
 }
 
 func newObserver(logger log.Logger, registry prometheus.Registerer) *observer {
@@ -26,8 +27,13 @@ func newObserver(logger log.Logger, registry prometheus.Registerer) *observer {
 		registry.MustRegister(c)
 		return c
 	}
+	shed := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "grapevine_mesh_shed_bytes_total",
+		Help: "Bytes of the fast path that were dropped because a peer was too slow or away; repair makes up for them.",
+	})
+	registry.MustRegister(shed)
 	return &observer{
-		logger: logger, quiet: newOncePerMinute(),
+		shed: shed, logger: logger, quiet: newOncePerMinute(),
 		refusals: counter("grapevine_mesh_refused_total", "Peers and frames refused, by reason.", "reason"),
 		frames:   counter("grapevine_mesh_frames_received_total", "Frames received, by whether they were news.", "outcome"),
 		rounds:   counter("grapevine_mesh_exchanges_total", "Exchanges begun by this node, by how they ended.", "outcome"),
@@ -67,6 +73,14 @@ func (o *observer) Transferred(in, out int) {
 	}
 	if out > 0 {
 		o.bytes.WithLabelValues("out").Add(float64(out))
+	}
+}
+
+// Shed is called by the exchange.
+func (o *observer) Shed(peer string, bytes int) {
+	o.shed.Add(float64(bytes))
+	if o.quiet.due("shed " + peer) {
+		level.Debug(o.logger).Log("msg", "a peer does not take what it is sent", "peer", peer, "bytes", bytes)
 	}
 }
 

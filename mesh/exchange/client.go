@@ -12,8 +12,14 @@ import (
 )
 
 // Sync brings this node and the peer called name at address up to each
-// other's knowledge, as far as one round carries.
+// other's knowledge, as far as one round carries. It uses the connection of
+// the fast path if there is one.
 func (x *Exchange) Sync(ctx context.Context, name, address string) error {
+	if s := x.stream(name); s != nil {
+		if tried, err := s.sync(ctx); tried {
+			return err
+		}
+	}
 	c, reused, err := x.take(ctx, name, address)
 	if err != nil {
 		return err
@@ -43,7 +49,11 @@ func refused(err error) bool {
 
 func (x *Exchange) sync(ctx context.Context, c *conn) error {
 	store := x.cfg.Store
-	news, err := c.ask(ctx, message{kind: kindSync, have: store.Digest()}, kindNews)
+	places := store.Places()
+	news, err := c.ask(ctx, message{kind: kindSync, places: &places}, kindNews, kindNames)
+	if err == nil && news.kind == kindNames {
+		news, err = c.ask(ctx, message{kind: kindSync, have: store.Digest()}, kindNews)
+	}
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/grapevine-mesh/grapevine/mesh/state"
@@ -23,8 +24,9 @@ func newConn(c net.Conn) *conn { return &conn{Conn: c, reader: bufio.NewReaderSi
 
 func (c *conn) read() (message, error) { return readMessage(c.reader) }
 
-// ask sends a request and reads the answer, all within ctx.
-func (c *conn) ask(ctx context.Context, request message, want kind) (message, error) {
+// ask sends a request and reads the answer, which is of one of the kinds
+// wanted, all within ctx.
+func (c *conn) ask(ctx context.Context, request message, want ...kind) (message, error) {
 	if err := c.SetDeadline(time.Now().Add(requestTimeout)); err != nil {
 		return message{}, err
 	}
@@ -37,14 +39,13 @@ func (c *conn) ask(ctx context.Context, request message, want kind) (message, er
 	if err != nil {
 		return message{}, fmt.Errorf("reading the answer of %s: %w", c.peer, err)
 	}
-	switch answer.kind {
-	case want:
+	if slices.Contains(want, answer.kind) {
 		return answer, nil
-	case kindRefused:
-		return message{}, fmt.Errorf("%s refused us: %.200q", c.peer, answer.reason)
-	default:
-		return message{}, unexpected(answer.kind)
 	}
+	if answer.kind == kindRefused {
+		return message{}, fmt.Errorf("%s refused us: %.200q", c.peer, answer.reason)
+	}
+	return message{}, unexpected(answer.kind)
 }
 
 func unexpected(k kind) error {

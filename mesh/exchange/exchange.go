@@ -24,6 +24,12 @@ type Config struct {
 	Limits  frame.Limits
 	TLS     *tls.Config // used for both sides; asks for a certificate of any kind
 
+	// Received takes in what peer casts, and passes it on if groups is not 0.
+	Received func(peer string, groups int, d state.Delta) state.Outcome
+
+	// Address is host:port of a peer's exchange; empty if it is not known.
+	Address func(peer string) string
+
 	// Authenticate reports whether certificates, the peer's own first, may
 	// act as node.
 	Authenticate func(node string, certificates []*x509.Certificate) error
@@ -39,6 +45,9 @@ type Observer interface {
 	Applied(applied, old int)
 	// Transferred is called with bytes read and written.
 	Transferred(in, out int)
+	// Shed is called when a peer was too slow for what was cast to it, with
+	// the bytes that it did not get.
+	Shed(peer string, bytes int)
 }
 
 // The reasons for which peers are refused, beside those of package state.
@@ -63,23 +72,33 @@ const (
 type Exchange struct {
 	cfg Config
 
-	mu    sync.Mutex        // guards all below
-	idle  map[string]*conn  // by peer name: open connections nobody uses now
-	peers map[string]int    // connections served, by peer name
-	open  map[net.Conn]bool // connections served
+	mu      sync.Mutex         // guards all below
+	idle    map[string]*conn   // by peer name: open connections nobody uses now
+	peers   map[string]int     // connections served, by peer name
+	open    map[net.Conn]bool  // connections served
+	streams map[string]*stream // by peer name: the fast path
+
+	ctx   context.Context // of Serve
+	group *errgroup.Group // owns the streams; nil before Serve and after its end
 }
 
 // New returns an Exchange. It opens nothing.
 func New(cfg Config) *Exchange {
-	return &Exchange{cfg: cfg, idle: map[string]*conn{}, peers: map[string]int{}, open: map[net.Conn]bool{}}
+	return &Exchange{cfg: cfg, idle: map[string]*conn{}, peers: map[string]int{}, open: map[net.Conn]bool{}, streams: map[string]*stream{}}
 }
 
-// Serve answers peers on l until ctx ends, and then closes l and every
-// connection.
+// Serve answers peers on l, and casts to them, until ctx ends; then it closes
+// l and every connection.
 func (x *Exchange) Serve(ctx context.Context, l net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
+	x.mu.Lock()
+	x.ctx, x.group = ctx, group
+	x.mu.Unlock()
 	group.Go(func() error {
 		<-ctx.Done()
+		x.mu.Lock()
+		x.group = nil
+		x.mu.Unlock()
 		x.closeAll()
 		return l.Close()
 	})

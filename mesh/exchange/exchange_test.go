@@ -57,6 +57,7 @@ func (e *end) last() string { r := e.refused(); return r[len(r)-1] }
 
 func (e *end) Applied(int, int)     {}
 func (e *end) Transferred(int, int) {}
+func (e *end) Shed(string, int)     {}
 func (e *end) Member(string) bool   { return true }
 
 // Key trusts an identity that is a name and a key.

@@ -17,12 +17,13 @@ import (
 	"github.com/grapevine-mesh/grapevine/mesh/state"
 )
 
-// kind tells what a message is. Requests and answers alternate.
+// kind tells what a message is. Requests and answers alternate, but for casts,
+// which nobody answers.
 type kind byte
 
 const (
 	kindHello   kind = 1 // both ways, first: who I am
-	kindSync    kind = 2 // request: my digest
+	kindSync    kind = 2 // request: my digest, by places or by names
 	kindNews    kind = 3 // answer: frames you lack, names I want
 	kindGet     kind = 4 // request: schemas and identities by hash
 	kindBlobs   kind = 5 // answer to get
@@ -31,6 +32,8 @@ const (
 	kindPush    kind = 8 // request: frames and blobs
 	kindDone    kind = 9 // answer to push
 	kindRefused kind = 10
+	kindNames   kind = 11 // answer to sync by places: tell me by names
+	kindCast    kind = 12 // frames and blobs on the fast path
 )
 
 // message is the union of all kinds; each uses some of the fields.
@@ -40,6 +43,8 @@ type message struct {
 	node    string
 	reason  string
 	have    []state.Have
+	places  *state.Places
+	groups  int
 	frames  []state.Relayed
 	blobs   [][]byte
 	hashes  []frame.Hash
@@ -70,6 +75,16 @@ var (
 var errTooLarge = errors.New("message too large")
 
 func writeMessage(w io.Writer, m message) error {
+	b, err := m.marshal()
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(b)
+	return err
+}
+
+// marshal returns m as it is on the wire.
+func (m *message) marshal() ([]byte, error) {
 	body := m.encode()
 	header := make([]byte, headerBytes, headerBytes+len(body))
 	header[4] = byte(m.kind)
@@ -79,11 +94,10 @@ func writeMessage(w io.Writer, m message) error {
 		}
 	}
 	if len(body) > maxMessage {
-		return fmt.Errorf("%d bytes: %w", len(body), errTooLarge)
+		return nil, fmt.Errorf("%d bytes: %w", len(body), errTooLarge)
 	}
 	binary.BigEndian.PutUint32(header, uint32(len(body)+headerBytes-4))
-	_, err := w.Write(append(header, body...))
-	return err
+	return append(header, body...), nil
 }
 
 func readMessage(r io.Reader) (message, error) {
@@ -123,11 +137,14 @@ const (
 	fieldCluster protowire.Number = 1
 	fieldNode    protowire.Number = 2
 	fieldReason  protowire.Number = 3
-	fieldHave    protowire.Number = 4 // name, epoch, number as nested fields 1, 2, 3
+	fieldHave    protowire.Number = 4 // name, epoch, number, young as nested fields 1, 2, 3, 4
 	fieldFrame   protowire.Number = 5 // raw, age in milliseconds as nested fields 1, 2
 	fieldBlob    protowire.Number = 6
 	fieldHash    protowire.Number = 7
 	fieldName    protowire.Number = 8
+	fieldGroups  protowire.Number = 9
+	fieldRoster  protowire.Number = 10
+	fieldNumbers protowire.Number = 11
 )
 
 func (m *message) encode() []byte {
@@ -143,10 +160,25 @@ func (m *message) encode() []byte {
 	text(fieldCluster, m.cluster)
 	text(fieldNode, m.node)
 	text(fieldReason, m.reason)
-	for _, h := range m.have {
+	number := func(n protowire.Number, v uint64) {
+		if v != 0 {
+			b = protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), v)
+		}
+	}
+	number(fieldGroups, uint64(m.groups))
+	have := m.have
+	if m.places != nil {
+		number(fieldRoster, m.places.Roster)
+		raw(fieldNumbers, m.places.Numbers)
+		have = m.places.Gone
+	}
+	for _, h := range have {
 		e := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), h.Name)
 		e = protowire.AppendVarint(protowire.AppendTag(e, 2, protowire.VarintType), h.Version.Epoch)
 		e = protowire.AppendVarint(protowire.AppendTag(e, 3, protowire.VarintType), h.Version.Number)
+		if h.Young {
+			e = protowire.AppendVarint(protowire.AppendTag(e, 4, protowire.VarintType), 1)
+		}
 		raw(fieldHave, e)
 	}
 	for _, f := range m.frames {
@@ -168,7 +200,8 @@ func (m *message) encode() []byte {
 
 func (m *message) decode(b []byte) error {
 	items := 0
-	return frame.Fields(b, func(n protowire.Number, v frame.Value) error {
+	var places state.Places
+	err := frame.Fields(b, func(n protowire.Number, v frame.Value) error {
 		if items++; items > maxItems {
 			return fmt.Errorf("more than %d entries in a message", maxItems)
 		}
@@ -179,6 +212,12 @@ func (m *message) decode(b []byte) error {
 			m.node = string(v.Bytes)
 		case fieldReason:
 			m.reason = string(v.Bytes)
+		case fieldGroups:
+			m.groups = int(min(v.Uint, maxItems))
+		case fieldRoster:
+			places.Roster = v.Uint
+		case fieldNumbers:
+			places.Numbers, m.places = v.Bytes, &places
 		case fieldBlob:
 			m.blobs = append(m.blobs, v.Bytes)
 		case fieldName:
@@ -199,6 +238,8 @@ func (m *message) decode(b []byte) error {
 					h.Version.Epoch = v.Uint
 				case 3:
 					h.Version.Number = v.Uint
+				case 4:
+					h.Young = v.Uint == 1
 				}
 				return nil
 			})
@@ -220,4 +261,8 @@ func (m *message) decode(b []byte) error {
 		}
 		return nil
 	})
+	if m.places != nil {
+		m.places.Gone, m.have = m.have, nil
+	}
+	return err
 }

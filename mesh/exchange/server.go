@@ -53,6 +53,9 @@ func (x *Exchange) serve(ctx context.Context, raw net.Conn) {
 			return
 		}
 		answer, err := x.answer(c.peer, request)
+		if err == nil && answer.kind == 0 {
+			continue
+		}
 		if err != nil {
 			x.report(c.peer, err)
 			_ = writeMessage(c, message{kind: kindRefused, reason: err.Error()})
@@ -71,11 +74,21 @@ func nameOr(name, address string) string {
 	return fmt.Sprintf("%.100s (%s)", name, address)
 }
 
-// answer does what a request asks for.
+// answer does what a message asks for. The answer to a cast is none.
 func (x *Exchange) answer(peer string, request message) (message, error) {
 	store := x.cfg.Store
 	switch request.kind {
+	case kindCast:
+		out := x.cfg.Received(peer, request.groups, state.Delta{Frames: request.frames, Blobs: request.blobs})
+		return message{}, x.applied(peer, out)
 	case kindSync:
+		if request.places != nil {
+			have, ok := store.At(*request.places)
+			if !ok {
+				return message{kind: kindNames}, nil
+			}
+			request.have = have
+		}
 		frames, wants, refusal := store.Diff(request.have, deltaBudget)
 		if refusal != nil {
 			x.cfg.Observer.Refused(peer, refusal)

@@ -1,8 +1,8 @@
 package state
 
 import (
-	"cmp"
 	"slices"
+	"time"
 
 	"github.com/grapevine-mesh/grapevine/mesh/frame"
 )
@@ -11,23 +11,36 @@ import (
 type Have struct {
 	Name    string
 	Version frame.Version
+	Young   bool // has just arrived there, and is probably on its way to everybody
 }
 
-// Digest lists what this node holds, sorted by name. Forgotten names are
-// among it, so that peers do not send them again.
+// Digest lists what this node holds. Forgotten names are among it, so that
+// peers do not send them again.
 func (s *Store) Digest() []Have {
-	s.mu.RLock()
-	have := make([]Have, 0, len(s.nodes)+len(s.tombstones))
-	for name, n := range s.nodes {
-		have = append(have, Have{name, n.frame.Version})
+	now := s.cfg.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.sorted()
+	have := make([]Have, 0, len(r.nodes)+len(s.tombstones))
+	for i, n := range r.nodes {
+		have = append(have, Have{r.names[i], n.frame.Version, s.young(n, now)})
 	}
+	return append(have, s.gone()...)
+}
+
+func (s *Store) gone() []Have {
+	have := make([]Have, 0, len(s.tombstones))
 	for name, t := range s.tombstones {
-		have = append(have, Have{name, t.version})
+		have = append(have, Have{Name: name, Version: t.version})
 	}
-	s.mu.RUnlock()
-	slices.SortFunc(have, func(a, b Have) int { return cmp.Compare(a.Name, b.Name) })
 	return have
 }
+
+func (s *Store) young(n *node, now time.Time) bool { return now.Sub(n.arrived) < s.cfg.Settle }
+
+// next reports whether v is the very next word after w: whoever has w will
+// probably have v in a moment, without being sent it.
+func next(v, w frame.Version) bool { return v.Epoch == w.Epoch && v.Number == w.Number+1 }
 
 // Diff compares a peer's digest with what is held here: frames that the peer
 // lacks, at most budget bytes of them, and names that the peer knows better.
@@ -40,7 +53,7 @@ func (s *Store) Diff(theirs []Have, budget int) (news []Relayed, wants []string,
 			refusal = s.hearOwnName(h.Version)
 			continue
 		}
-		if s.wanted(h.Name, h.Version) && s.cfg.Trust.Member(h.Name) {
+		if s.lacks(h) && s.cfg.Trust.Member(h.Name) {
 			wants = append(wants, h.Name)
 		}
 	}
@@ -49,7 +62,7 @@ func (s *Store) Diff(theirs []Have, budget int) (news []Relayed, wants []string,
 	defer s.mu.RUnlock()
 	for name, n := range s.nodes {
 		version, ok := known[name]
-		if ok && !n.frame.Version.Newer(version) {
+		if ok && (!n.frame.Version.Newer(version) || s.young(n, now) && next(n.frame.Version, version)) {
 			continue
 		}
 		if budget -= len(n.frame.Raw); budget < 0 {
@@ -58,6 +71,16 @@ func (s *Store) Diff(theirs []Have, budget int) (news []Relayed, wants []string,
 		news = append(news, Relayed{Raw: n.frame.Raw, Age: now.Sub(n.made)})
 	}
 	return news, wants, refusal
+}
+
+// lacks reports whether h is to be asked for.
+func (s *Store) lacks(h Have) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if n := s.nodes[h.Name]; n != nil && h.Young && next(h.Version, n.frame.Version) {
+		return false
+	}
+	return s.newer(h.Name, h.Version)
 }
 
 // Frames returns the frames of names that are held, at most budget bytes.
@@ -77,6 +100,17 @@ func (s *Store) Frames(names []string, budget int) []Relayed {
 		out = append(out, Relayed{Raw: n.frame.Raw, Age: now.Sub(n.made)})
 	}
 	return out
+}
+
+// Refers returns the hashes that the frame held of name refers to.
+func (s *Store) Refers(name string) []frame.Hash {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	n := s.nodes[name]
+	if n == nil {
+		return nil
+	}
+	return []frame.Hash{n.frame.Schema, n.frame.Identity}
 }
 
 // References lists the hashes that frames refer to, each once.

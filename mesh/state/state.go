@@ -5,10 +5,8 @@
 package state
 
 import (
-	"cmp"
 	"crypto/ed25519"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -37,7 +35,10 @@ type Config struct {
 	Key      ed25519.PrivateKey
 
 	ForgetAfter time.Duration
-	Now         func() time.Time // with a monotonic reading
+	// Settle is how long after its arrival a frame is taken to be on its way
+	// to everybody else, too: digests do not ask for it meanwhile.
+	Settle time.Duration
+	Now    func() time.Time // with a monotonic reading
 
 	// Start is called when the node begins a new epoch, before the first
 	// frame of it: the place to make the epoch outlive a crash.
@@ -54,6 +55,7 @@ type Store struct {
 	epoch      uint64
 	number     uint64
 	nodes      map[string]*node
+	roster     *roster // of nodes; nil when it is to be made anew
 	tombstones map[string]tombstone
 	blobs      map[frame.Hash]*blob
 }
@@ -63,6 +65,7 @@ type node struct {
 	frame    *frame.Frame
 	snapshot *health.Snapshot
 	made     time.Time // when the frame was made, on our clock
+	arrived  time.Time // when it came here
 }
 
 // blob is a schema or an identity, held as long as a frame refers to it.
@@ -148,10 +151,17 @@ func (s *Store) startEpoch(epoch uint64) {
 func (s *Store) set(f *frame.Frame, snapshot *health.Snapshot, made time.Time, schema, identity *blob) {
 	s.hold(f.Schema, schema)
 	s.hold(f.Identity, identity)
-	if old := s.nodes[f.Node]; old != nil {
-		s.release(old.frame)
+	n := s.nodes[f.Node]
+	if n == nil {
+		n = &node{}
+		s.nodes[f.Node], s.roster = n, nil
+	} else {
+		if n.frame.Version.Epoch != f.Version.Epoch {
+			s.roster = nil
+		}
+		s.release(n.frame)
 	}
-	s.nodes[f.Node] = &node{frame: f, snapshot: snapshot, made: made}
+	*n = node{frame: f, snapshot: snapshot, made: made, arrived: s.cfg.Now()}
 }
 
 func (s *Store) hold(h frame.Hash, b *blob) {
@@ -183,6 +193,7 @@ func (s *Store) forget(name string, now time.Time) {
 	}
 	s.release(old.frame)
 	delete(s.nodes, name)
+	s.roster = nil
 	for forgotten := range s.tombstones {
 		if len(s.tombstones) < s.cfg.Nodes {
 			break
@@ -222,13 +233,13 @@ type Held struct {
 
 // Nodes returns what is held of every node, sorted by name.
 func (s *Store) Nodes() []Held {
-	s.mu.RLock()
-	held := make([]Held, 0, len(s.nodes))
-	for name, n := range s.nodes {
-		held = append(held, Held{name, n.snapshot, n.made, n.frame.Interval, n.frame.Version, len(n.frame.Raw)})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.sorted()
+	held := make([]Held, len(r.nodes))
+	for i, n := range r.nodes {
+		held[i] = Held{r.names[i], n.snapshot, n.made, n.frame.Interval, n.frame.Version, len(n.frame.Raw)}
 	}
-	s.mu.RUnlock()
-	slices.SortFunc(held, func(a, b Held) int { return cmp.Compare(a.Name, b.Name) })
 	return held
 }
 

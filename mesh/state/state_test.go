@@ -153,7 +153,7 @@ func TestEpochOutlivesLostDisk(t *testing.T) {
 func TestLiarCannotExhaustEpochs(t *testing.T) {
 	r := newRealm(t)
 	a := r.store("a", 0)
-	_, _, refusal := a.Diff([]Have{{"a", frame.Version{Epoch: 1 << 60, Number: 1}}}, 1<<20)
+	_, _, refusal := a.Diff([]Have{{Name: "a", Version: frame.Version{Epoch: 1 << 60, Number: 1}}}, 1<<20)
 	if refusal == nil || !refusal.Hostile || a.Epoch() != 0 {
 		t.Errorf("got %v and epoch %d", refusal, a.Epoch())
 	}

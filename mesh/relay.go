@@ -1,0 +1,78 @@
+package mesh
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/go-kit/log/level"
+
+	"github.com/grapevine-mesh/grapevine/mesh/state"
+)
+
+const (
+	// flushInterval is how long a relay gathers frames: half of it is the
+	// usual delay of news.
+	flushInterval = time.Second
+	// settle leaves the fast path the time of two flushes and then some,
+	// before a digest asks for what is on its way.
+	settle = 2500 * time.Millisecond
+)
+
+// reshape tells the fast path who is alive.
+func (m *Mesh) reshape(members map[string]Member) {
+	var alive []string
+	for name, member := range members {
+		if member.State == MemberAlive && member.Exchange != "" {
+			alive = append(alive, name)
+		}
+	}
+	m.spread.SetMembers(alive)
+}
+
+func (m *Mesh) exchangeOf(name string) string {
+	member, _ := m.gossip.member(name)
+	return member.Exchange
+}
+
+// cast sends on the fast path.
+func (m *Mesh) cast(to []string, groups int, d state.Delta) {
+	if err := m.exchange.Cast(to, groups, d); err != nil {
+		level.Error(m.logger).Log("msg", "frames are left to repair", "err", err)
+	}
+}
+
+// received takes in what came by the fast path.
+func (m *Mesh) received(peer string, groups int, d state.Delta) state.Outcome {
+	out := m.spread.Receive(peer, groups, d)
+	for _, r := range out.Refused {
+		if r.Reason == state.ReasonMissing {
+			select {
+			case m.behind <- peer:
+			default: // enough is under way
+			}
+			break
+		}
+	}
+	return out
+}
+
+// relay passes on what has gathered, until ctx ends.
+func (m *Mesh) relay(ctx context.Context) {
+	// Nodes that were started together must not flush together.
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(rand.N(flushInterval)):
+	}
+	tick := time.NewTicker(flushInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			m.spread.Flush()
+		}
+	}
+}
