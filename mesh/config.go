@@ -37,6 +37,8 @@ type Config struct {
 
 	Limits Limits
 
+	Network Network // nil: the host's own
+
 	Logger   log.Logger
 	Registry prometheus.Registerer
 }

@@ -75,6 +75,9 @@ func listenGossip(cfg gossipConfig) (*gossip, error) {
 		}
 	}
 	m.SecretKey = cfg.GossipKey
+	if m.Transport, err = cfg.Network.Gossip(cfg.Bind); err != nil {
+		return nil, fmt.Errorf("--mesh.bind: %w", err)
+	}
 
 	g := &gossip{
 		self: cfg.Node, cluster: cfg.Cluster, refused: cfg.refused, left: cfg.left, changed: cfg.changed,

@@ -47,6 +47,9 @@ func New(cfg Config) (*Mesh, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	if cfg.Network == nil {
+		cfg.Network = &hostNetwork{}
+	}
 	st, err := openStorage(cfg.StoragePath, cfg.Logger)
 	if err != nil {
 		return nil, err
@@ -73,7 +76,7 @@ func New(cfg Config) (*Mesh, error) {
 	}, memory.Epoch)
 	m.exchange = exchange.New(exchange.Config{
 		Node: cfg.Node, Cluster: cfg.Cluster, Store: m.store, Limits: cfg.Limits.frame(),
-		TLS: id.tlsConfig(), Authenticate: m.trust.authenticate, Observer: m.observer,
+		Dial: cfg.Network.Dial, TLS: id.tlsConfig(), Authenticate: m.trust.authenticate, Observer: m.observer,
 		Received: m.received, Address: m.exchangeOf,
 	})
 	m.spread = spread.New(spread.Config{Self: cfg.Node, Store: m.store, Cast: m.cast, Reachable: m.exchange.Reachable})
@@ -93,7 +96,7 @@ func signal(c chan<- struct{}) {
 // the port that could not be opened, and leaves none open. web is host:port of
 // the web interface as bound, to tell the others; it may be empty.
 func (m *Mesh) Listen(web string) error {
-	listener, err := net.Listen("tcp", m.cfg.Exchange)
+	listener, err := m.cfg.Network.Listen(m.cfg.Exchange)
 	if err != nil {
 		return fmt.Errorf("--mesh.exchange: %w", err)
 	}

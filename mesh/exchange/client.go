@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/grapevine-mesh/grapevine/mesh/state"
@@ -137,8 +136,7 @@ func (x *Exchange) putBack(c *conn) {
 func (x *Exchange) dial(ctx context.Context, name, address string) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
-	var d net.Dialer
-	raw, err := d.DialContext(ctx, "tcp", address)
+	raw, err := x.cfg.Dial(ctx, address)
 	if err != nil {
 		return nil, fmt.Errorf("reaching %s: %w", name, err)
 	}

@@ -22,7 +22,9 @@ type Config struct {
 	Cluster string
 	Store   *state.Store
 	Limits  frame.Limits
-	TLS     *tls.Config // used for both sides; asks for a certificate of any kind
+	// Dial opens a connection to host:port.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
+	TLS  *tls.Config // used for both sides; asks for a certificate of any kind
 
 	// Received takes in what peer casts, and passes it on if groups is not 0.
 	Received func(peer string, groups int, d state.Delta) state.Outcome

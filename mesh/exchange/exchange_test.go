@@ -69,6 +69,11 @@ func (e *end) Key(name string, encoded []byte) (ed25519.PublicKey, error) {
 	return key, nil
 }
 
+func dial(ctx context.Context, address string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", address)
+}
+
 func authenticate(name string, chain []*x509.Certificate) error {
 	if len(chain) == 0 || len(chain[0].DNSNames) != 1 || chain[0].DNSNames[0] != name {
 		return errors.New("not the certificate of " + name)
@@ -99,6 +104,7 @@ func listen(t *testing.T, name string) *end {
 	}, 0)
 	e.Exchange = New(Config{
 		Node: name, Cluster: "test", Store: e.store, Limits: limits, Authenticate: authenticate, Observer: e,
+		Dial: dial,
 		TLS: &tls.Config{
 			MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAnyClientCert, InsecureSkipVerify: true,
 			Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
