@@ -48,7 +48,7 @@ func New(cfg Config) (*Mesh, error) {
 		return nil, err
 	}
 	if cfg.Network == nil {
-		cfg.Network = &hostNetwork{}
+		cfg.Network = &hostNetwork{net.Dialer{Control: giveUp}}
 	}
 	st, err := openStorage(cfg.StoragePath, cfg.Logger)
 	if err != nil {

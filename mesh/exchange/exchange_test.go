@@ -15,6 +15,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -37,8 +38,13 @@ type end struct {
 	store *state.Store
 	addr  string
 
-	mu       sync.Mutex // guards refusals
+	addresses addresses
+	deaf      chan struct{} // if not nil, what is cast is not taken in before it is closed
+
+	mu       sync.Mutex // guards what follows
 	refusals []string
+	received []string // casts, as PEER/GROUPS
+	shed     int
 }
 
 func (e *end) Refused(_ string, r *state.Refusal) {
@@ -57,8 +63,34 @@ func (e *end) last() string { r := e.refused(); return r[len(r)-1] }
 
 func (e *end) Applied(int, int)     {}
 func (e *end) Transferred(int, int) {}
-func (e *end) Shed(string, int)     {}
-func (e *end) Member(string) bool   { return true }
+func (e *end) Shed(_ string, bytes int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.shed += bytes
+}
+
+func (e *end) dropped() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.shed
+}
+
+func (e *end) casts() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.received)
+}
+
+func (e *end) receive(peer string, groups int, d state.Delta) state.Outcome {
+	if e.deaf != nil {
+		<-e.deaf
+	}
+	e.mu.Lock()
+	e.received = append(e.received, fmt.Sprintf("%s/%d", peer, groups))
+	e.mu.Unlock()
+	return e.store.Apply(d)
+}
+func (e *end) Member(string) bool { return true }
 
 // Key trusts an identity that is a name and a key.
 func (e *end) Key(name string, encoded []byte) (ed25519.PublicKey, error) {
@@ -104,7 +136,7 @@ func listen(t *testing.T, name string) *end {
 	}, 0)
 	e.Exchange = New(Config{
 		Node: name, Cluster: "test", Store: e.store, Limits: limits, Authenticate: authenticate, Observer: e,
-		Dial: dial,
+		Dial: dial, Address: e.addresses.of, Received: e.receive,
 		TLS: &tls.Config{
 			MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAnyClientCert, InsecureSkipVerify: true,
 			Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
@@ -118,6 +150,11 @@ func listen(t *testing.T, name string) *end {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- e.Serve(ctx, l) }()
+	eventually(t, "it serves", func() bool {
+		e.Exchange.mu.Lock()
+		defer e.Exchange.mu.Unlock()
+		return e.group != nil
+	})
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -109,8 +109,9 @@ func (s *Spread) Publish() {
 // frame is to be passed on; nobody can have another's frame passed on, so that
 // each node causes the traffic of its own words and no more.
 func (s *Spread) Receive(peer string, groups int, d state.Delta) state.Outcome {
+	before := s.cfg.Store.Version(peer)
 	out := s.cfg.Store.Apply(d)
-	if !validGroups(groups) || out.Applied == 0 {
+	if !validGroups(groups) || !s.cfg.Store.Version(peer).Newer(before) {
 		return out
 	}
 	blobs := make([]frame.Hash, 0, len(d.Blobs))

@@ -102,6 +102,16 @@ func (s *Store) Frames(names []string, budget int) []Relayed {
 	return out
 }
 
+// Version returns that of the frame held of name; zero if there is none.
+func (s *Store) Version(name string) frame.Version {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if n := s.nodes[name]; n != nil {
+		return n.frame.Version
+	}
+	return frame.Version{}
+}
+
 // Refers returns the hashes that the frame held of name refers to.
 func (s *Store) Refers(name string) []frame.Hash {
 	s.mu.RLock()

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // roster is the held nodes in the order of their names. Two stores that hold
@@ -58,7 +57,7 @@ func (s *Store) Places() Places {
 	r := s.sorted()
 	p := Places{Roster: r.sum, Numbers: make([]byte, 0, 3*len(r.nodes)), Gone: s.gone()}
 	for _, n := range r.nodes {
-		p.Numbers = protowire.AppendVarint(p.Numbers, n.frame.Version.Number<<1|flag(s.young(n, now)))
+		p.Numbers = binary.AppendUvarint(p.Numbers, n.frame.Version.Number<<1|flag(s.young(n, now)))
 	}
 	return p
 }
@@ -82,8 +81,8 @@ func (s *Store) At(p Places) ([]Have, bool) {
 	have := make([]Have, 0, len(r.nodes)+len(p.Gone))
 	b := p.Numbers
 	for i, n := range r.nodes {
-		number, size := protowire.ConsumeVarint(b)
-		if size < 0 {
+		number, size := binary.Uvarint(b)
+		if size <= 0 {
 			return nil, false
 		}
 		b = b[size:]
