@@ -2,6 +2,8 @@ package exchange
 
 import (
 	"context"
+	"errors"
+	"os"
 	"time"
 
 	"github.com/grapevine-mesh/grapevine/mesh/state"
@@ -169,12 +171,13 @@ func (s *stream) settle(err error) {
 }
 
 // send writes b, over a new connection if there is none or the peer has hung
-// up meanwhile.
+// up meanwhile. A peer that does not read is not called again at once.
 func (s *stream) send(ctx context.Context, b []byte) error {
 	s.busy <- struct{}{}
 	defer func() { <-s.busy }()
 	if s.conn != nil {
-		if err := s.write(b); err == nil || ctx.Err() != nil {
+		err := s.write(b)
+		if err == nil || ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
 	}
