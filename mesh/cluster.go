@@ -38,4 +38,7 @@ func (m *Mesh) View() View {
 
 // overdue is the age at which a node has missed two frames and the third is
 // late by more than the way here takes.
-func overdue(interval time.Duration) time.Duration { return 3*interval + 2*time.Second }
+func overdue(interval time.Duration) time.Duration { return 3*interval + slack }
+
+// slack is for the way of a frame.
+const slack = 2 * time.Second

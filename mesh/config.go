@@ -30,7 +30,7 @@ type Config struct {
 
 	StoragePath string // holds the epoch, the peers and the identity
 
-	PublishInterval  time.Duration // the pace at which Publish is promised to be called
+	PublishInterval  time.Duration // the pace of Publish in a small cluster: see Mesh.Pace
 	ExchangeInterval time.Duration // pace of anti-entropy
 	StaleAfter       time.Duration // a node's series end at this age
 	ForgetAfter      time.Duration // a silent node is forgotten at this age

@@ -285,8 +285,10 @@ func (g *gossip) retag(tags map[string]string) error {
 
 // alive counts the living members beside this node.
 func (g *gossip) alive() int {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
 	n := 0
-	for name, m := range g.all() {
+	for name, m := range g.members {
 		if name != g.self && m.State == MemberAlive {
 			n++
 		}

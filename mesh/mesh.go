@@ -150,7 +150,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 
 // Publish makes s the newest word of this node. s.Node is this node's name.
 func (m *Mesh) Publish(s health.Snapshot) error {
-	if err := m.store.Publish(s, m.cfg.PublishInterval); err != nil {
+	if err := m.store.Publish(s, m.Pace()); err != nil {
 		return fmt.Errorf("publishing: %w", err)
 	}
 	m.spread.Publish()

@@ -5,6 +5,7 @@ import (
 	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/grapevine-mesh/grapevine/mesh/exchange"
 	"github.com/grapevine-mesh/grapevine/mesh/state"
 )
 
@@ -22,8 +23,8 @@ type observer struct {
 }
 
 func newObserver(logger log.Logger, registry prometheus.Registerer) *observer {
-	counter := func(name, help, label string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 		registry.MustRegister(c)
 		return c
 	}
@@ -35,7 +36,7 @@ func newObserver(logger log.Logger, registry prometheus.Registerer) *observer {
 	return &observer{
 		shed: shed, logger: logger, quiet: newOncePerMinute(),
 		refusals: counter("grapevine_mesh_refused_total", "Peers and frames refused, by reason.", "reason"),
-		frames:   counter("grapevine_mesh_frames_received_total", "Frames received, by whether they were news.", "outcome"),
+		frames:   counter("grapevine_mesh_frames_received_total", "Frames received, by their way here (fast or repair) and whether they were news.", "path", "outcome"),
 		rounds:   counter("grapevine_mesh_exchanges_total", "Exchanges begun by this node, by how they ended.", "outcome"),
 		bytes:    counter("grapevine_mesh_exchange_bytes_total", "Bytes of the exchange on the wire.", "direction"),
 	}
@@ -61,9 +62,9 @@ func (o *observer) refusedMember(reason string, err error) {
 }
 
 // Applied is called by the exchange.
-func (o *observer) Applied(applied, old int) {
-	o.frames.WithLabelValues("applied").Add(float64(applied))
-	o.frames.WithLabelValues("old").Add(float64(old))
+func (o *observer) Applied(path exchange.Path, applied, old int) {
+	o.frames.WithLabelValues(string(path), "applied").Add(float64(applied))
+	o.frames.WithLabelValues(string(path), "old").Add(float64(old))
 }
 
 // Transferred is called by the exchange.

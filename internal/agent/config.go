@@ -54,8 +54,8 @@ type Config struct {
 	Logger log.Logger
 }
 
-// publishInterval is the pace of frames, and with it how soon a dead node
-// shows: three of them and two seconds.
+// publishInterval is the pace of frames in all but large clusters, and with it
+// how soon a dead node shows: three of them and two seconds.
 const publishInterval = 5 * time.Second
 
 // exchangeInterval is the pace of anti-entropy.

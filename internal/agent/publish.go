@@ -15,13 +15,12 @@ import (
 // minPublish keeps a flapping verdict from publishing all the time.
 const minPublish = time.Second
 
-// publish makes a snapshot of this node at every publishInterval, and at once
-// when a verdict has changed, until ctx ends.
+// publish makes a snapshot of this node at the mesh's pace, and at once when a
+// verdict has changed, until ctx ends.
 func (a *Agent) publish(ctx context.Context) {
-	tick := time.NewTicker(publishInterval)
-	defer tick.Stop()
 	var trouble lastWord
 	for {
+		next := time.After(a.mesh.Pace())
 		trouble.log(level.Error(a.cfg.Logger), a.publishOnce())
 		// This loop gathers from all parts: if it turns, the agent lives.
 		notify(systemdWatchdog)
@@ -33,7 +32,7 @@ func (a *Agent) publish(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-next:
 		case <-a.schedule.Changed():
 		}
 	}

@@ -69,7 +69,7 @@ func (x *Exchange) sync(ctx context.Context, c *conn) error {
 			}
 			delta.Blobs = blobs.blobs
 		}
-		if err := x.applied(c.peer, store.Apply(delta)); err != nil {
+		if err := x.applied(c.peer, Repair, store.Apply(delta)); err != nil {
 			return err
 		}
 	}

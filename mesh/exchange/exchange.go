@@ -44,13 +44,22 @@ type Observer interface {
 	// peer is its name if it got as far as telling one, else its address.
 	Refused(peer string, refusal *state.Refusal)
 	// Applied is called with what became of the frames of one message.
-	Applied(applied, old int)
+	Applied(path Path, applied, old int)
 	// Transferred is called with bytes read and written.
 	Transferred(in, out int)
 	// Shed is called when a peer was too slow for what was cast to it, with
 	// the bytes that it did not get.
 	Shed(peer string, bytes int)
 }
+
+// Path is the way by which frames came.
+type Path string
+
+// The ways of frames.
+const (
+	Fast   Path = "fast"   // cast by their node or a relay
+	Repair Path = "repair" // what a digest showed to be missing
+)
 
 // The reasons for which peers are refused, beside those of package state.
 const (
@@ -166,8 +175,8 @@ func (x *Exchange) refuse(peer, reason string, err error) {
 
 // applied reports the outcome of a delta and returns the refusal for which
 // the connection is to be cut.
-func (x *Exchange) applied(peer string, out state.Outcome) error {
-	x.cfg.Observer.Applied(out.Applied, out.Old)
+func (x *Exchange) applied(peer string, path Path, out state.Outcome) error {
+	x.cfg.Observer.Applied(path, out.Applied, out.Old)
 	for _, r := range out.Refused {
 		x.cfg.Observer.Refused(peer, r)
 		if r.Hostile {

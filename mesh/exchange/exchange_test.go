@@ -61,8 +61,8 @@ func (e *end) refused() []string {
 }
 func (e *end) last() string { r := e.refused(); return r[len(r)-1] }
 
-func (e *end) Applied(int, int)     {}
-func (e *end) Transferred(int, int) {}
+func (e *end) Applied(Path, int, int) {}
+func (e *end) Transferred(int, int)   {}
 func (e *end) Shed(_ string, bytes int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

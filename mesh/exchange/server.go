@@ -80,7 +80,7 @@ func (x *Exchange) answer(peer string, request message) (message, error) {
 	switch request.kind {
 	case kindCast:
 		out := x.cfg.Received(peer, request.groups, state.Delta{Frames: request.frames, Blobs: request.blobs})
-		return message{}, x.applied(peer, out)
+		return message{}, x.applied(peer, Fast, out)
 	case kindSync:
 		if request.places != nil {
 			have, ok := store.At(*request.places)
@@ -103,7 +103,7 @@ func (x *Exchange) answer(peer string, request message) (message, error) {
 		return message{kind: kindMissing, hashes: store.Missing(request.hashes)}, nil
 	case kindPush:
 		out := store.Apply(state.Delta{Frames: request.frames, Blobs: request.blobs})
-		return message{kind: kindDone}, x.applied(peer, out)
+		return message{kind: kindDone}, x.applied(peer, Repair, out)
 	default:
 		return message{}, unexpected(request.kind)
 	}

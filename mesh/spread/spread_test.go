@@ -190,6 +190,37 @@ func TestRelaysOnlyTheSendersOwn(t *testing.T) {
 	}
 }
 
+// Who comes or goes changes who is sent what next, and has nothing sent again.
+func TestReshapeSendsNothing(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t, 60)
+	for name := range r.nodes {
+		r.publish(t, name)
+	}
+	r.flush()
+	clear(r.sent)
+	all := slices.Sorted(maps.Keys(r.nodes))
+	for _, members := range [][]string{all[1:], all[30:], all} {
+		for name, s := range r.nodes {
+			if slices.Contains(members, name) {
+				s.SetMembers(members)
+			}
+		}
+		r.flush()
+	}
+	if len(r.sent) != 0 {
+		t.Errorf("sent were %v", r.sent)
+	}
+	clear(r.got)
+	r.publish(t, all[7])
+	r.flush()
+	for _, name := range all {
+		if name != all[7] && r.got[name] != 1 {
+			t.Errorf("%s was sent the next frame %d times", name, r.got[name])
+		}
+	}
+}
+
 func TestGroups(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int]int{0: 1, 8: 1, 24: 1, 25: 4, 50: 8, 200: 16, 1000: 32, 5000: 64} {
