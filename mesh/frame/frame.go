@@ -49,6 +49,7 @@ type Frame struct {
 	Node     string
 	Version  Version
 	Interval time.Duration // the node's promise: the next frame comes within this
+	Uptime   time.Duration // of the node when it made the frame; see state.Held
 	Schema   Hash
 	Identity Hash
 
@@ -66,6 +67,7 @@ const (
 	fieldSchema   protowire.Number = 5
 	fieldIdentity protowire.Number = 6
 	fieldPayload  protowire.Number = 7 // zstd
+	fieldUptime   protowire.Number = 8 // milliseconds
 )
 
 // maxInterval bounds the pace a node may promise, so that a liar cannot have
@@ -82,6 +84,7 @@ func (f *Frame) Sign(cluster string, payload []byte, key ed25519.PrivateKey) {
 	body = appendBytes(body, fieldSchema, f.Schema[:])
 	body = appendBytes(body, fieldIdentity, f.Identity[:])
 	body = appendBytes(body, fieldPayload, compress(payload))
+	body = appendUint(body, fieldUptime, uint64(max(0, f.Uptime.Milliseconds())))
 	signature := ed25519.Sign(key, signedBytes(cluster, body))
 	f.Raw = appendBytes(appendBytes(nil, fieldBody, body), fieldSignature, signature)
 }
@@ -136,6 +139,8 @@ func (f *Frame) field(n protowire.Number, v Value) error {
 		return v.hash(&f.Identity)
 	case fieldPayload:
 		f.payload = v.Bytes
+	case fieldUptime:
+		f.Uptime = time.Duration(min(v.Uint, uint64(MaxAge.Milliseconds()))) * time.Millisecond
 	}
 	return nil
 }

@@ -49,6 +49,7 @@ type Config struct {
 type Store struct {
 	cfg  Config
 	self frame.Hash // of Identity
+	up   time.Time  // since when
 
 	mu         sync.RWMutex // guards all below
 	started    bool         // whether epoch is our own rather than an earlier life's
@@ -90,7 +91,7 @@ const tombstoneAge = time.Hour
 // lastEpoch.
 func New(cfg Config, lastEpoch uint64) *Store {
 	return &Store{
-		cfg: cfg, self: frame.Sum(cfg.Identity), epoch: lastEpoch,
+		cfg: cfg, self: frame.Sum(cfg.Identity), up: cfg.Now(), epoch: lastEpoch,
 		nodes: map[string]*node{}, tombstones: map[string]tombstone{}, blobs: map[frame.Hash]*blob{},
 	}
 }
@@ -122,7 +123,7 @@ func (s *Store) Publish(snapshot health.Snapshot, interval time.Duration) error 
 	s.number++
 	f := &frame.Frame{
 		Node: s.cfg.Self, Version: frame.Version{Epoch: s.epoch, Number: s.number},
-		Interval: interval, Schema: schema.Hash, Identity: s.self,
+		Interval: interval, Uptime: now.Sub(s.up), Schema: schema.Hash, Identity: s.self,
 	}
 	f.Sign(s.cfg.Cluster, payload, s.cfg.Key)
 	if len(f.Raw) > s.cfg.Limits.FrameBytes {
@@ -229,6 +230,35 @@ type Held struct {
 	Interval time.Duration // until the next frame, as promised
 	Version  frame.Version
 	Bytes    int // of the frame
+
+	// Uptime is how long the node had been up when it made the frame. What
+	// else it says of its time, such as when news broke, is put on our clock
+	// by it: no clock of two hosts is compared.
+	Uptime time.Duration
+}
+
+func (n *node) held(name string) Held {
+	return Held{name, n.snapshot, n.made, n.frame.Interval, n.frame.Version, len(n.frame.Raw), n.frame.Uptime}
+}
+
+// Node returns what is held of a node and the identity that its frame is
+// signed with, and whether anything is.
+func (s *Store) Node(name string) (Held, []byte, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	n := s.nodes[name]
+	if n == nil {
+		return Held{}, nil, false
+	}
+	return n.held(name), s.blobs[n.frame.Identity].raw, true
+}
+
+// Spoken returns the version of this node's newest word and how long the node
+// has been up.
+func (s *Store) Spoken() (frame.Version, time.Duration) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return frame.Version{Epoch: s.epoch, Number: s.number}, s.cfg.Now().Sub(s.up)
 }
 
 // Nodes returns what is held of every node, sorted by name.
@@ -238,7 +268,7 @@ func (s *Store) Nodes() []Held {
 	r := s.sorted()
 	held := make([]Held, len(r.nodes))
 	for i, n := range r.nodes {
-		held[i] = Held{r.names[i], n.snapshot, n.made, n.frame.Interval, n.frame.Version, len(n.frame.Raw)}
+		held[i] = n.held(r.names[i])
 	}
 	return held
 }
