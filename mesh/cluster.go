@@ -25,6 +25,7 @@ func (m *Mesh) View() View {
 		if node.Age > m.cfg.StaleAfter {
 			node.Snapshot = nil
 		}
+		node.Snapshot = m.urgent.shownIn(node.Snapshot, held, now)
 		view.Nodes = append(view.Nodes, node)
 	}
 	for name, member := range members {

@@ -22,6 +22,7 @@ type gossip struct {
 	refused       func(reason string, err error)
 	left          func(name string)
 	changed       func(map[string]Member)
+	heard         func(news []byte)
 
 	serf   *serf.Serf
 	addr   string // host:port as others reach it; memberlist's own is not safe to read later
@@ -54,6 +55,7 @@ type gossipConfig struct {
 	refused      func(reason string, err error)
 	left         func(name string)       // called when a member has said goodbye
 	changed      func(map[string]Member) // called with all members when something may have changed
+	heard        func(news []byte)       // called with what was told, by this node too; it must not take long
 }
 
 // listenGossip opens the gossip port and starts serf. Nobody is joined yet.
@@ -80,7 +82,7 @@ func listenGossip(cfg gossipConfig) (*gossip, error) {
 	}
 
 	g := &gossip{
-		self: cfg.Node, cluster: cfg.Cluster, refused: cfg.refused, left: cfg.left, changed: cfg.changed,
+		self: cfg.Node, cluster: cfg.Cluster, refused: cfg.refused, left: cfg.left, changed: cfg.changed, heard: cfg.heard,
 		events: make(chan serf.Event, 1024), members: map[string]Member{},
 	}
 	s := serf.DefaultConfig()
@@ -188,25 +190,43 @@ func (g *gossip) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case event := <-g.events:
-			g.farewell(event)
+			changed := g.take(event)
 			for len(g.events) > 0 { // a join storm is one refresh, not one for each
-				g.farewell(<-g.events)
+				changed = g.take(<-g.events) || changed
 			}
-			g.refresh()
+			if changed {
+				g.refresh()
+			}
 		case <-tick.C:
 			g.refresh()
 		}
 	}
 }
 
-// farewell passes on who has said goodbye.
-func (g *gossip) farewell(event serf.Event) {
-	if e, ok := event.(serf.MemberEvent); ok && e.EventType() == serf.EventMemberLeave {
-		for _, m := range e.Members {
-			g.left(m.Name)
+// take passes on who has said goodbye and what was told, and reports whether
+// the members have changed.
+func (g *gossip) take(event serf.Event) (changed bool) {
+	switch e := event.(type) {
+	case serf.UserEvent:
+		if e.Name == newsEvent {
+			g.heard(e.Payload)
+		}
+		return false
+	case serf.MemberEvent:
+		if e.EventType() == serf.EventMemberLeave {
+			for _, m := range e.Members {
+				g.left(m.Name)
+			}
 		}
 	}
+	return true
 }
+
+// newsEvent is the name of the event that urgent news travels as.
+const newsEvent = "news"
+
+// tell passes news to everybody, within seconds, by the gossip alone.
+func (g *gossip) tell(news []byte) error { return g.serf.UserEvent(newsEvent, news, false) }
 
 func (g *gossip) refresh() {
 	list := g.serf.Members()

@@ -33,6 +33,7 @@ type Mesh struct {
 	exchange *exchange.Exchange
 	spread   *spread.Spread
 	observer *observer
+	urgent   *urgent
 
 	listener net.Listener // of the exchange; nil before Listen
 	gossip   *gossip      // nil before Listen
@@ -80,6 +81,7 @@ func New(cfg Config) (*Mesh, error) {
 		Received: m.received, Address: m.exchangeOf,
 	})
 	m.spread = spread.New(spread.Config{Self: cfg.Node, Store: m.store, Cast: m.cast, Reachable: m.exchange.Reachable})
+	m.urgent = newUrgent(m)
 	cfg.Registry.MustRegister(viewCollector{m})
 	return m, nil
 }
@@ -102,7 +104,8 @@ func (m *Mesh) Listen(web string) error {
 	}
 	m.gossip, err = listenGossip(gossipConfig{
 		Config: m.cfg, exchangeAddr: listener.Addr().String(), webAddr: web, fingerprint: m.identity.fingerprint(),
-		logs: serfLog{m.logger, newOncePerMinute()}, refused: m.observer.refusedMember, left: m.store.Forget, changed: m.reshape,
+		logs: serfLog{m.logger, newOncePerMinute()}, refused: m.observer.refusedMember, left: m.store.Forget,
+		changed: m.reshape, heard: m.urgent.hear,
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -154,6 +157,7 @@ func (m *Mesh) Publish(s health.Snapshot) error {
 		return fmt.Errorf("publishing: %w", err)
 	}
 	m.spread.Publish()
+	m.urgent.published(s.Results)
 	return nil
 }
 
@@ -166,6 +170,7 @@ func (m *Mesh) sweep(ctx context.Context) {
 			return
 		case <-tick.C:
 			m.store.Sweep()
+			m.urgent.sweep()
 		}
 	}
 }

@@ -20,6 +20,7 @@ type observer struct {
 	rounds   *prometheus.CounterVec
 	bytes    *prometheus.CounterVec
 	shed     prometheus.Counter
+	told     *prometheus.CounterVec
 }
 
 func newObserver(logger log.Logger, registry prometheus.Registerer) *observer {
@@ -39,6 +40,7 @@ func newObserver(logger log.Logger, registry prometheus.Registerer) *observer {
 		frames:   counter("grapevine_mesh_frames_received_total", "Frames received, by their way here (fast or repair) and whether they were news.", "path", "outcome"),
 		rounds:   counter("grapevine_mesh_exchanges_total", "Exchanges begun by this node, by how they ended.", "outcome"),
 		bytes:    counter("grapevine_mesh_exchange_bytes_total", "Bytes of the exchange on the wire.", "direction"),
+		told:     counter("grapevine_mesh_news_total", "Urgent news by gossip, told or heard, by what became of it.", "outcome"),
 	}
 }
 

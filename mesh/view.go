@@ -20,6 +20,8 @@ type Node struct {
 
 	// Snapshot is the newest one that has arrived; nil when none has, or when
 	// it is older than --mesh.stale-after: then nothing is known any more.
+	// Verdicts that urgent news has told since stand in it, or, when it is
+	// too old, alone.
 	Snapshot *health.Snapshot
 	// Age is how old that snapshot is: its age at the sender plus the time
 	// it was held here. Negative when none ever arrived.

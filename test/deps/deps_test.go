@@ -28,7 +28,8 @@ var may = map[string][]string{
 	"mesh/state":          {"health", "mesh/frame"},
 	"mesh/spread":         {"health", "mesh/frame", "mesh/state"},
 	"mesh/exchange":       {"mesh/frame", "mesh/state"},
-	"mesh":                {"health", "mesh/frame", "mesh/state", "mesh/spread", "mesh/exchange"},
+	"mesh/news":           {"health", "mesh/frame"},
+	"mesh":                {"health", "mesh/frame", "mesh/state", "mesh/spread", "mesh/exchange", "mesh/news"},
 	"internal/exposition": {"health", "mesh"},
 	"internal/web":        {"health", "mesh", "internal/exposition"},
 	"internal/agent":      {"*"}, // wiring is all it does
@@ -53,7 +54,7 @@ var only = map[string][]string{
 	"github.com/alecthomas/kingpin":                           {"cmd/grapevine"},
 	"go.yaml.in/yaml":                                         {"internal/config", "collectors", "docs/gen"},
 	"github.com/miekg/dns":                                    {"collectors"},
-	"google.golang.org/protobuf/encoding":                     {"mesh", "mesh/frame", "mesh/exchange"},
+	"google.golang.org/protobuf/encoding":                     {"mesh", "mesh/frame", "mesh/exchange", "mesh/news"},
 	"github.com/prometheus/common/expfmt":                     {"internal/exposition", "internal/web", "collectors"}, // collectors: etcd's own /metrics
 	"github.com/coreos/go-systemd/":                           {"internal/agent"},
 	"github.com/hanwen/go-fuse/":                              {"test/real"},
