@@ -24,9 +24,9 @@ type Config struct {
 	Advertise string   // host[:port] that others reach the gossip at; empty: found out
 	Join      []string // host[:port] of seeds; may be empty, and may all be down
 
-	GossipKey []byte            // 16, 24 or 32 bytes; empty: gossip is not encrypted
-	TLS       *TLSFiles         // nil: an identity of our own making, trusted by the gossip's word
-	Tags      map[string]string // roles, zone
+	GossipKeys [][]byte          // of 16, 24 or 32 bytes; the first is sent with, all are accepted; none: gossip is not encrypted
+	TLS        *TLSFiles         // nil: an identity of our own making, trusted by the gossip's word
+	Tags       map[string]string // roles, zone
 
 	StoragePath string // holds the epoch, the peers and the identity
 
@@ -72,14 +72,15 @@ func (c *Config) validate() error {
 		return fmt.Errorf("--node.name: %q is not a name of 1 to 128 characters without blanks", c.Node)
 	case c.Cluster == "" || len(c.Cluster) > 64:
 		return fmt.Errorf("--mesh.cluster: %q is not a name of 1 to 64 characters", c.Cluster)
-	case len(c.GossipKey) != 0 && len(c.GossipKey) != 16 && len(c.GossipKey) != 24 && len(c.GossipKey) != 32:
-		return fmt.Errorf("--mesh.key-file: a key of %d bytes; 16, 24 or 32 are wanted", len(c.GossipKey))
 	case c.StaleAfter < overdue(c.PublishInterval):
 		return fmt.Errorf("--mesh.stale-after: %v is less than %v, in which a node may miss a frame or two", c.StaleAfter, overdue(c.PublishInterval))
 	case c.ForgetAfter < c.StaleAfter:
 		return fmt.Errorf("--mesh.forget-after: %v is less than --mesh.stale-after, %v", c.ForgetAfter, c.StaleAfter)
 	case c.PublishInterval <= 0 || c.ExchangeInterval <= 0:
 		return errors.New("the mesh needs a publish and an exchange interval above 0")
+	}
+	if err := checkKeys(c.GossipKeys); err != nil {
+		return fmt.Errorf("--mesh.key-file: %w", err)
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ type gossip struct {
 	left          func(name string)
 	changed       func(map[string]Member)
 	heard         func(news []byte)
+	asked         func(*serf.Query) // must not wait
 
 	serf   *serf.Serf
 	addr   string // host:port as others reach it; memberlist's own is not safe to read later
@@ -56,6 +57,8 @@ type gossipConfig struct {
 	left         func(name string)       // called when a member has said goodbye
 	changed      func(map[string]Member) // called with all members when something may have changed
 	heard        func(news []byte)       // called with what was told, by this node too; it must not take long
+	asked        func(*serf.Query)       // called with each query about keys
+	keyring      *memberlist.Keyring     // nil: not encrypted
 }
 
 // listenGossip opens the gossip port and starts serf. Nobody is joined yet.
@@ -76,13 +79,13 @@ func listenGossip(cfg gossipConfig) (*gossip, error) {
 			return nil, fmt.Errorf("--mesh.advertise: %w", err)
 		}
 	}
-	m.SecretKey = cfg.GossipKey
 	if m.Transport, err = cfg.Network.Gossip(cfg.Bind); err != nil {
 		return nil, fmt.Errorf("--mesh.bind: %w", err)
 	}
+	m.Keyring = cfg.keyring
 
 	g := &gossip{
-		self: cfg.Node, cluster: cfg.Cluster, refused: cfg.refused, left: cfg.left, changed: cfg.changed, heard: cfg.heard,
+		self: cfg.Node, cluster: cfg.Cluster, refused: cfg.refused, left: cfg.left, changed: cfg.changed, heard: cfg.heard, asked: cfg.asked,
 		events: make(chan serf.Event, 1024), members: map[string]Member{},
 	}
 	s := serf.DefaultConfig()
@@ -203,8 +206,8 @@ func (g *gossip) watch(ctx context.Context) {
 	}
 }
 
-// take passes on who has said goodbye and what was told, and reports whether
-// the members have changed.
+// take passes on who has said goodbye, what was told and what is asked, and
+// reports whether the members may have changed.
 func (g *gossip) take(event serf.Event) (changed bool) {
 	switch e := event.(type) {
 	case serf.UserEvent:
@@ -218,6 +221,11 @@ func (g *gossip) take(event serf.Event) (changed bool) {
 				g.left(m.Name)
 			}
 		}
+	case *serf.Query:
+		if e.Name == keyQuery {
+			g.asked(e)
+		}
+		return false
 	}
 	return true
 }
@@ -227,6 +235,18 @@ const newsEvent = "news"
 
 // tell passes news to everybody, within seconds, by the gossip alone.
 func (g *gossip) tell(news []byte) error { return g.serf.UserEvent(newsEvent, news, false) }
+
+// ask sends a query to all members. The channel is closed when their time to
+// answer is up.
+func (g *gossip) ask(name string, payload []byte) (<-chan serf.NodeResponse, error) {
+	params := g.serf.DefaultQueryParams()
+	params.RelayFactor = 2 // an answer is one packet: let it take other ways, too
+	response, err := g.serf.Query(name, payload, params)
+	if err != nil {
+		return nil, err
+	}
+	return response.ResponseCh(), nil
+}
 
 func (g *gossip) refresh() {
 	list := g.serf.Members()

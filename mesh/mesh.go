@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/go-kit/log"
@@ -29,6 +30,7 @@ type Mesh struct {
 	memory   memory // as recalled; the keeper goroutine goes on from it
 	identity *identity
 	trust    *trust
+	keyring  *keyService
 	store    *state.Store
 	exchange *exchange.Exchange
 	spread   *spread.Spread
@@ -38,7 +40,10 @@ type Mesh struct {
 	listener net.Listener // of the exchange; nil before Listen
 	gossip   *gossip      // nil before Listen
 
-	behind    chan string   // a peer whose frame came without its schema: ask it at once
+	behind chan string // a peer whose frame came without its schema: ask it at once
+	asking sync.Mutex  // one request about keys at a time; guards asked
+	asked  uint64      // requests about keys so far
+
 	newEpochs chan struct{} // a new epoch is to be remembered
 }
 
@@ -68,6 +73,10 @@ func New(cfg Config) (*Mesh, error) {
 		behind: make(chan string, maxRounds), newEpochs: make(chan struct{}, 1),
 	}
 	m.observer = newObserver(cfg.Logger, cfg.Registry)
+	keys, err := newKeyring(cfg.Cluster, cfg.GossipKeys, st, cfg.Logger, m.observer.refusedMember)
+	if err != nil {
+		return nil, err
+	}
 	m.trust = newTrust(cfg.Cluster, id, func(name string) (Member, bool) { return m.gossip.member(name) })
 	m.store = state.New(state.Config{
 		Self: cfg.Node, Cluster: cfg.Cluster, Trust: m.trust,
@@ -82,6 +91,7 @@ func New(cfg Config) (*Mesh, error) {
 	})
 	m.spread = spread.New(spread.Config{Self: cfg.Node, Store: m.store, Cast: m.cast, Reachable: m.exchange.Reachable})
 	m.urgent = newUrgent(m)
+	m.keyring = newKeyService(cfg.Cluster, cfg.Node, keys, m.trust, m.store.Identity)
 	cfg.Registry.MustRegister(viewCollector{m})
 	return m, nil
 }
@@ -104,8 +114,8 @@ func (m *Mesh) Listen(web string) error {
 	}
 	m.gossip, err = listenGossip(gossipConfig{
 		Config: m.cfg, exchangeAddr: listener.Addr().String(), webAddr: web, fingerprint: m.identity.fingerprint(),
-		logs: serfLog{m.logger, newOncePerMinute()}, refused: m.observer.refusedMember, left: m.store.Forget,
-		changed: m.reshape, heard: m.urgent.hear,
+		logs: serfLog{m.logger, newOncePerMinute(), m.observer.refusedMember}, refused: m.observer.refusedMember, left: m.store.Forget,
+		changed: m.reshape, heard: m.urgent.hear, asked: m.keyring.asked, keyring: m.keyring.ring,
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -134,6 +144,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	var slow errgroup.Group
 	slow.Go(func() error { m.keep(ctx); return nil })
 	slow.Go(func() error { m.join(ctx); return nil })
+	slow.Go(func() error { m.keyring.serve(ctx); return nil })
 
 	err := group.Wait()
 	m.exchange.Close()

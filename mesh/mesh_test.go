@@ -127,7 +127,7 @@ func TestMutualTLSAndStrangers(t *testing.T) {
 	key := bytes.Repeat([]byte{7}, 32)
 	secure := func(name string, ca *authority, certName string) Config {
 		cfg := testConfig(t, name)
-		cfg.GossipKey, cfg.TLS = key, ca.issue(t, certName)
+		cfg.GossipKeys, cfg.TLS = [][]byte{key}, ca.issue(t, certName)
 		return cfg
 	}
 	a := start(t, secure("a", ours, "a"))
@@ -147,7 +147,7 @@ func TestMutualTLSAndStrangers(t *testing.T) {
 	})
 	t.Run("wrong gossip key", func(t *testing.T) {
 		cfg := secure("deaf", ours, "deaf")
-		cfg.GossipKey, cfg.Join = bytes.Repeat([]byte{8}, 32), []string{a.GossipAddr()}
+		cfg.GossipKeys, cfg.Join = [][]byte{bytes.Repeat([]byte{8}, 32)}, []string{a.GossipAddr()}
 		deaf := start(t, cfg)
 		time.Sleep(3 * time.Second)
 		if v := a.View(); len(v.Nodes) > 3 {
@@ -264,7 +264,7 @@ func TestBadConfig(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		"--node.name":         func(c *Config) { c.Node = "a b" },
 		"--mesh.cluster":      func(c *Config) { c.Cluster = "" },
-		"--mesh.key-file":     func(c *Config) { c.GossipKey = []byte("short") },
+		"--mesh.key-file":     func(c *Config) { c.GossipKeys = [][]byte{[]byte("short")} },
 		"--mesh.stale-after":  func(c *Config) { c.StaleAfter = time.Second },
 		"--mesh.forget-after": func(c *Config) { c.ForgetAfter = time.Second },
 		"storage path":        func(c *Config) { c.StoragePath = "/dev/null/x" },

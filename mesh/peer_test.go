@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,9 +20,27 @@ type peer struct {
 	*Mesh
 	t        *testing.T
 	registry *prometheus.Registry
-	logs     *bytes.Buffer
+	logs     *logBuffer
 	stop     func() // says goodbye
 	value    float64
+}
+
+// logBuffer can be read while it is written.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 func testConfig(t *testing.T, name string) Config {
@@ -38,8 +57,8 @@ func testConfig(t *testing.T, name string) Config {
 // start runs a mesh that publishes each second until the test ends.
 func start(t *testing.T, cfg Config) *peer {
 	t.Helper()
-	p := &peer{t: t, registry: cfg.Registry.(*prometheus.Registry), logs: &bytes.Buffer{}}
-	cfg.Logger = log.NewLogfmtLogger(log.NewSyncWriter(p.logs))
+	p := &peer{t: t, registry: cfg.Registry.(*prometheus.Registry), logs: &logBuffer{}}
+	cfg.Logger = log.NewLogfmtLogger(p.logs)
 	m, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

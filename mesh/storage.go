@@ -67,6 +67,14 @@ func (st *storage) write(name string, content []byte) error {
 	return nil
 }
 
+// remove deletes a file, if it is there.
+func (st *storage) remove(name string) error {
+	if err := os.Remove(filepath.Join(st.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("storage path: %w", err)
+	}
+	return nil
+}
+
 // setAside moves a file that cannot be used out of the way, for a person to
 // look at, and says so.
 func (st *storage) setAside(name string, why error) error {
