@@ -36,19 +36,47 @@ func newAuthority(t *testing.T) *authority {
 // issue makes a certificate for a node and returns the files of its TLS.
 func (a *authority) issue(t *testing.T, node string) *TLSFiles {
 	t.Helper()
+	dir := t.TempDir()
+	files := &TLSFiles{CA: filepath.Join(dir, "ca.pem"), Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
+	trusting(t, files, a)
+	a.renew(t, files, node, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	return files
+}
+
+// renew writes a new certificate for node and its key to files, in the way of
+// the kubelet: beside the old ones, which they then replace.
+func (a *authority) renew(t *testing.T, files *TLSFiles, node string, from, until time.Time) {
+	t.Helper()
 	key, der := sign(t, &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: node}, DNSNames: []string{node},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: node}, DNSNames: []string{node},
+		NotBefore: from, NotAfter: until,
 	}, a)
 	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	return &TLSFiles{
-		CA:   a.file,
-		Cert: writePEM(t, filepath.Join(dir, "cert.pem"), "CERTIFICATE", der),
-		Key:  writePEM(t, filepath.Join(dir, "key.pem"), "PRIVATE KEY", keyDER),
+	writePEM(t, files.Key+".new", "PRIVATE KEY", keyDER)
+	writePEM(t, files.Cert+".new", "CERTIFICATE", der)
+	for _, file := range []string{files.Key, files.Cert} {
+		if err := os.Rename(file+".new", file); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// trusting makes the authorities those of files.
+func trusting(t *testing.T, files *TLSFiles, authorities ...*authority) {
+	t.Helper()
+	var bundle []byte
+	for _, a := range authorities {
+		b, err := os.ReadFile(a.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bundle = append(bundle, b...)
+	}
+	if err := os.WriteFile(files.CA, bundle, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

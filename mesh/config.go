@@ -43,9 +43,6 @@ type Config struct {
 	Registry prometheus.Registerer
 }
 
-// TLSFiles names the PEM files of the exchange's mutual TLS.
-type TLSFiles struct{ CA, Cert, Key string }
-
 // Limits bound what peers can make this node hold.
 type Limits struct {
 	Members    int // nodes held

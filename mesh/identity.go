@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -15,11 +16,11 @@ import (
 	"fmt"
 	"io/fs"
 	"math/big"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/grapevine-mesh/grapevine/mesh/frame"
+	"github.com/grapevine-mesh/grapevine/mesh/state"
 )
 
 // identity is what this node proves its name with, and how it judges the
@@ -30,6 +31,9 @@ type identity struct {
 	certificate tls.Certificate
 	chain       []byte         // the certificates, DER one after the other
 	authority   *x509.CertPool // nil: fingerprints from the gossip
+	until       time.Time      // when it ends; zero: never
+
+	content [sha256.Size]byte // of the files it was made of
 
 	frameKey ed25519.PrivateKey // signs frames
 	encoded  []byte             // endorsement of frameKey: what others judge frames by
@@ -41,23 +45,28 @@ const ownIdentityFile = "identity.pem"
 // newIdentity reads the certificates of files, or, if there are none, the
 // identity an earlier run left in storagePath, or makes one.
 func newIdentity(cluster, node string, files *TLSFiles, st *storage) (*identity, error) {
-	var certificate tls.Certificate
-	var authority *x509.CertPool
-	var err error
 	if files == nil {
-		certificate, err = ownCertificate(node, st)
-	} else {
-		certificate, authority, err = files.load()
+		certificate, err := ownCertificate(node, st)
+		if err != nil {
+			return nil, err
+		}
+		return makeIdentity(cluster, node, certificate, nil)
 	}
+	read, err := files.read()
 	if err != nil {
 		return nil, err
 	}
+	return read.identity(cluster, node)
+}
+
+// makeIdentity makes a key for frames and has the certificate vouch for it.
+func makeIdentity(cluster, node string, certificate tls.Certificate, authority *x509.CertPool) (*identity, error) {
 	id := &identity{certificate: certificate, authority: authority, chain: bytes.Join(certificate.Certificate, nil)}
 	chain, err := x509.ParseCertificates(id.chain)
 	if err != nil {
 		return nil, fmt.Errorf("the mesh certificate: %w", err)
 	}
-	if err := id.judge(node, chain, id.fingerprint()); err != nil {
+	if id.until, err = id.judge(node, chain, id.fingerprint()); err != nil {
 		return nil, fmt.Errorf("the mesh certificate: %w", err)
 	}
 	var public ed25519.PublicKey
@@ -70,22 +79,6 @@ func newIdentity(cluster, node string, files *TLSFiles, st *storage) (*identity,
 	}
 	id.encoded = e.encode()
 	return id, nil
-}
-
-func (f *TLSFiles) load() (tls.Certificate, *x509.CertPool, error) {
-	certificate, err := tls.LoadX509KeyPair(f.Cert, f.Key)
-	if err != nil {
-		return tls.Certificate{}, nil, fmt.Errorf("reading the mesh certificate %s with key %s: %w", f.Cert, f.Key, err)
-	}
-	authorities, err := os.ReadFile(f.CA)
-	if err != nil {
-		return tls.Certificate{}, nil, fmt.Errorf("reading the mesh authority: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(authorities) {
-		return tls.Certificate{}, nil, fmt.Errorf("reading the mesh authority %s: no certificate in it", f.CA)
-	}
-	return certificate, pool, nil
 }
 
 // ownCertificate returns the certificate an earlier run made, or makes one.
@@ -139,53 +132,89 @@ func makeCertificate(node string) ([]byte, error) {
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})...), nil
 }
 
-// fingerprint is what the gossip says of this node's certificates.
-func (id *identity) fingerprint() string { return fingerprintOf(id.chain) }
+// fingerprint is what the gossip says of this node's certificates; nothing
+// when an authority vouches for them.
+func (id *identity) fingerprint() string {
+	if id.authority != nil {
+		return ""
+	}
+	return fingerprintOf(id.chain)
+}
 
 func fingerprintOf(chain []byte) string {
 	h := frame.Sum(chain)
 	return hex.EncodeToString(h[:])
 }
 
-// judge reports whether the chain, its own certificate first, may speak for
-// node. announced is the fingerprint that the gossip has of node.
-func (id *identity) judge(node string, chain []*x509.Certificate, announced string) error {
+// judge says until when the chain, its own certificate first, may speak for
+// node; zero is for good. announced is the fingerprint that the gossip has of
+// node.
+func (id *identity) judge(node string, chain []*x509.Certificate, announced string) (until time.Time, _ error) {
 	if len(chain) == 0 {
-		return errors.New("no certificate")
+		return until, errors.New("no certificate")
 	}
 	leaf := chain[0]
-	if !slices.Contains(leaf.DNSNames, node) {
-		return fmt.Errorf("the certificate is of %.200q, not of %s", leaf.DNSNames, node)
-	}
 	if id.authority == nil {
 		var der []byte
 		for _, c := range chain {
 			der = append(der, c.Raw...)
 		}
-		if fingerprintOf(der) != announced {
-			return fmt.Errorf("the certificate of %s is not the one that the gossip announces", node)
+		if !slices.Contains(leaf.DNSNames, node) || fingerprintOf(der) != announced {
+			return until, fmt.Errorf("the certificate of %s is not the one that the gossip announces", node)
 		}
-		return nil
+		return until, nil
 	}
 	intermediates := x509.NewCertPool()
 	for _, c := range chain[1:] {
 		intermediates.AddCert(c)
 	}
-	if _, err := leaf.Verify(x509.VerifyOptions{
+	verified, err := leaf.Verify(x509.VerifyOptions{
 		Roots: id.authority, Intermediates: intermediates, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	}); err != nil {
-		return fmt.Errorf("the certificate of %s: %w", node, err)
+	})
+	if err != nil {
+		return until, unverified(node, leaf, err)
 	}
-	return nil
+	if !slices.Contains(leaf.DNSNames, node) {
+		return until, fmt.Errorf("the certificate is of %.200q, not of %s", leaf.DNSNames, node)
+	}
+	for _, c := range verified[0] {
+		if until.IsZero() || c.NotAfter.Before(until) {
+			until = c.NotAfter
+		}
+	}
+	return until, nil
 }
 
-// tlsConfig serves both ends. Names are not host names here: who the peer is
-// is judged once it has said its name, before anything else is said.
-func (id *identity) tlsConfig() *tls.Config {
+// unverified tells apart why a certificate was not verified, in words for a
+// person and for counting.
+func unverified(node string, leaf *x509.Certificate, err error) *state.Refusal {
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && time.Now().Before(invalid.Cert.NotBefore):
+		return &state.Refusal{Reason: state.ReasonNotYetValid, Err: fmt.Errorf("the certificate of %s (of %s) begins at %s only: compare the clocks",
+			node, invalid.Cert.Subject, invalid.Cert.NotBefore.Format(time.RFC3339))}
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return &state.Refusal{Reason: state.ReasonExpired, Err: fmt.Errorf("the certificate of %s (of %s) has ended at %s",
+			node, invalid.Cert.Subject, invalid.Cert.NotAfter.Format(time.RFC3339))}
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return &state.Refusal{Reason: state.ReasonAuthority, Err: fmt.Errorf("the certificate of %s is signed by %q, and not by an authority in --mesh.tls-ca: %w",
+			node, leaf.Issuer, err)}
+	}
+	return &state.Refusal{Reason: state.ReasonIdentity, Err: fmt.Errorf("the certificate of %s: %w", node, err)}
+}
+
+// tlsConfig serves both ends, with the certificate that is in force when a
+// connection is made. Names are not host names here: who the peer is is judged
+// once it has said its name, before anything else is said.
+func tlsConfig(own func() *identity) *tls.Config {
 	return &tls.Config{
-		MinVersion:         tls.VersionTLS13,
-		Certificates:       []tls.Certificate{id.certificate},
-		ClientAuth:         tls.RequireAnyClientCert,
-		InsecureSkipVerify: true, //nolint:gosec // judge verifies the chain and the name
+		MinVersion:     tls.VersionTLS13,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &own().certificate, nil },
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return &own().certificate, nil
+		},
+		ClientAuth:             tls.RequireAnyClientCert,
+		SessionTicketsDisabled: true, // each connection shows its certificate
+		InsecureSkipVerify:     true, //nolint:gosec // judge verifies the chain and the name
 	}
 }

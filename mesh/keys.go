@@ -144,7 +144,7 @@ func (m *Mesh) askOnce(ctx context.Context, r keyRequest, expected []string, ans
 	}
 	m.asked++
 	r.node, r.number = m.cfg.Node, m.asked
-	responses, err := m.gossip.ask(keyQuery, r.signed(m.cfg.Cluster, m.identity.frameKey))
+	responses, err := m.gossip.ask(keyQuery, r.signed(m.cfg.Cluster, m.trust.identity.Load().frameKey))
 	if err != nil {
 		return fmt.Errorf("asking the members: %w", err)
 	}

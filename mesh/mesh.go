@@ -28,7 +28,6 @@ type Mesh struct {
 	logger   log.Logger
 	storage  *storage
 	memory   memory // as recalled; the keeper goroutine goes on from it
-	identity *identity
 	trust    *trust
 	keyring  *keyService
 	store    *state.Store
@@ -40,9 +39,11 @@ type Mesh struct {
 	listener net.Listener // of the exchange; nil before Listen
 	gossip   *gossip      // nil before Listen
 
-	behind chan string // a peer whose frame came without its schema: ask it at once
-	asking sync.Mutex  // one request about keys at a time; guards asked
-	asked  uint64      // requests about keys so far
+	behind  chan string // a peer whose frame came without its schema: ask it at once
+	renewal renewal
+
+	asking sync.Mutex // one request about keys at a time; guards asked
+	asked  uint64     // requests about keys so far
 
 	newEpochs chan struct{} // a new epoch is to be remembered
 }
@@ -69,7 +70,7 @@ func New(cfg Config) (*Mesh, error) {
 		return nil, err
 	}
 	m := &Mesh{
-		cfg: cfg, logger: cfg.Logger, storage: st, memory: memory, identity: id,
+		cfg: cfg, logger: cfg.Logger, storage: st, memory: memory,
 		behind: make(chan string, maxRounds), newEpochs: make(chan struct{}, 1),
 	}
 	m.observer = newObserver(cfg.Logger, cfg.Registry)
@@ -86,13 +87,13 @@ func New(cfg Config) (*Mesh, error) {
 	}, memory.Epoch)
 	m.exchange = exchange.New(exchange.Config{
 		Node: cfg.Node, Cluster: cfg.Cluster, Store: m.store, Limits: cfg.Limits.frame(),
-		Dial: cfg.Network.Dial, TLS: id.tlsConfig(), Authenticate: m.trust.authenticate, Observer: m.observer,
+		Dial: cfg.Network.Dial, TLS: tlsConfig(m.trust.identity.Load), Authenticate: m.trust.authenticate, Observer: m.observer,
 		Received: m.received, Address: m.exchangeOf,
 	})
 	m.spread = spread.New(spread.Config{Self: cfg.Node, Store: m.store, Cast: m.cast, Reachable: m.exchange.Reachable})
 	m.urgent = newUrgent(m)
 	m.keyring = newKeyService(cfg.Cluster, cfg.Node, keys, m.trust, m.store.Identity)
-	cfg.Registry.MustRegister(viewCollector{m})
+	cfg.Registry.MustRegister(viewCollector{m}, certificateCollector{m.trust})
 	return m, nil
 }
 
@@ -113,7 +114,7 @@ func (m *Mesh) Listen(web string) error {
 		return fmt.Errorf("--mesh.exchange: %w", err)
 	}
 	m.gossip, err = listenGossip(gossipConfig{
-		Config: m.cfg, exchangeAddr: listener.Addr().String(), webAddr: web, fingerprint: m.identity.fingerprint(),
+		Config: m.cfg, exchangeAddr: listener.Addr().String(), webAddr: web, fingerprint: m.trust.identity.Load().fingerprint(),
 		logs: serfLog{m.logger, newOncePerMinute(), m.observer.refusedMember}, refused: m.observer.refusedMember, left: m.store.Forget,
 		changed: m.reshape, heard: m.urgent.hear, asked: m.keyring.asked, keyring: m.keyring.ring,
 	})
@@ -145,6 +146,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	slow.Go(func() error { m.keep(ctx); return nil })
 	slow.Go(func() error { m.join(ctx); return nil })
 	slow.Go(func() error { m.keyring.serve(ctx); return nil })
+	slow.Go(func() error { m.followCertificates(ctx); return nil })
 
 	err := group.Wait()
 	m.exchange.Close()

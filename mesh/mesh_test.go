@@ -121,61 +121,6 @@ func TestSilentNode(t *testing.T) {
 	}
 }
 
-func TestMutualTLSAndStrangers(t *testing.T) {
-	t.Parallel()
-	ours, theirs := newAuthority(t), newAuthority(t)
-	key := bytes.Repeat([]byte{7}, 32)
-	secure := func(name string, ca *authority, certName string) Config {
-		cfg := testConfig(t, name)
-		cfg.GossipKeys, cfg.TLS = [][]byte{key}, ca.issue(t, certName)
-		return cfg
-	}
-	a := start(t, secure("a", ours, "a"))
-	cfg := secure("b", ours, "b")
-	cfg.Join = []string{a.GossipAddr()}
-	b := start(t, cfg)
-	a.sees("a", "b")
-	b.sees("a", "b")
-
-	t.Run("wrong CA", func(t *testing.T) {
-		cfg := secure("evil", theirs, "evil")
-		cfg.Join = []string{a.GossipAddr()}
-		evil := start(t, cfg)
-		a.refuses("identity")
-		evil.refuses("identity")
-		a.sees("a", "b")
-	})
-	t.Run("wrong gossip key", func(t *testing.T) {
-		cfg := secure("deaf", ours, "deaf")
-		cfg.GossipKeys, cfg.Join = [][]byte{bytes.Repeat([]byte{8}, 32)}, []string{a.GossipAddr()}
-		deaf := start(t, cfg)
-		time.Sleep(3 * time.Second)
-		if v := a.View(); len(v.Nodes) > 3 {
-			t.Errorf("a knows %d nodes", len(v.Nodes))
-		}
-		deaf.sees("deaf")
-	})
-	t.Run("certificate of another name", func(t *testing.T) {
-		if _, err := New(secure("c", ours, "d")); err == nil || !strings.Contains(err.Error(), "not of c") {
-			t.Errorf("got %v", err)
-		}
-	})
-}
-
-func TestOtherClusterIsRefused(t *testing.T) {
-	t.Parallel()
-	a := start(t, testConfig(t, "a"))
-	cfg := testConfig(t, "b")
-	cfg.Cluster, cfg.Join = "other", []string{a.GossipAddr()}
-	b := start(t, cfg)
-	a.refuses("cluster")
-	b.sees("b")
-	a.sees("a")
-	if v := a.View(); len(v.Nodes) != 1 {
-		t.Errorf("a knows %+v", v.Nodes)
-	}
-}
-
 // What comes in on the exchange port from somebody who is no node.
 func TestGarbageOnTheExchange(t *testing.T) {
 	t.Parallel()
@@ -201,7 +146,7 @@ func TestGarbageOnTheExchange(t *testing.T) {
 	}
 	send := func(b []byte) {
 		t.Helper()
-		c, err := tls.Dial("tcp", a.ExchangeAddr(), id.tlsConfig())
+		c, err := tls.Dial("tcp", a.ExchangeAddr(), tlsConfig(func() *identity { return id }))
 		if err != nil {
 			t.Fatal(err)
 		}

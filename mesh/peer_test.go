@@ -3,6 +3,7 @@ package mesh
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"strings"
 	"sync"
@@ -100,6 +101,9 @@ func start(t *testing.T, cfg Config) *peer {
 	return p
 }
 
+// frameKey is what p signs its words with.
+func (p *peer) frameKey() ed25519.PrivateKey { return p.trust.identity.Load().frameKey }
+
 func (p *peer) publish() {
 	p.value++
 	if err := p.Publish(health.Snapshot{
@@ -158,6 +162,20 @@ func (p *peer) count(name, label string) float64 {
 			if f.GetName() == name && len(m.GetLabel()) == 1 && m.GetLabel()[0].GetValue() == label {
 				return m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
+		}
+	}
+	return 0
+}
+
+// gauge is the value of a gauge without labels.
+func (p *peer) gauge(name string) float64 {
+	families, err := p.registry.Gather()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
 		}
 	}
 	return 0

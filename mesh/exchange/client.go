@@ -104,8 +104,9 @@ func (x *Exchange) take(ctx context.Context, name, address string) (*conn, bool,
 	x.mu.Lock()
 	c := x.idle[name]
 	delete(x.idle, name)
+	renewed := x.renewed
 	x.mu.Unlock()
-	if c != nil && time.Since(c.used) < idleTimeout/2 && c.RemoteAddr().String() == address {
+	if c != nil && c.renewal == renewed && time.Since(c.used) < idleTimeout/2 && c.RemoteAddr().String() == address {
 		return c, true, nil
 	}
 	if c != nil {
@@ -136,6 +137,7 @@ func (x *Exchange) putBack(c *conn) {
 func (x *Exchange) dial(ctx context.Context, name, address string) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
+	renewal := x.renewals()
 	raw, err := x.cfg.Dial(ctx, address)
 	if err != nil {
 		return nil, fmt.Errorf("reaching %s: %w", name, err)
@@ -150,16 +152,16 @@ func (x *Exchange) dial(ctx context.Context, name, address string) (*conn, error
 		return nil, err
 	}
 	c := newConn(secure)
-	c.peer = name
+	c.peer, c.renewal = name, renewal
 	answer, err := c.ask(ctx, x.hello(), kindHello)
 	if err == nil {
-		err = x.greet(answer, secure.ConnectionState())
+		err = x.greet(c, answer, secure.ConnectionState())
 	}
 	if err == nil && answer.node != name {
 		err = &state.Refusal{Reason: state.ReasonIdentity, Err: fmt.Errorf("%s answers where %s should be", answer.node, name)}
 	}
 	if err != nil {
-		_ = secure.Close()
+		_ = c.Close()
 		x.report(name, err)
 		return nil, err
 	}

@@ -18,6 +18,17 @@ type conn struct {
 	reader *bufio.Reader
 	peer   string
 	used   time.Time // when it was last put back
+
+	renewal int         // of the Exchange, when it was made
+	expiry  *time.Timer // ends it with the peer's certificate; nil: that does not end
+}
+
+// Close ends the connection.
+func (c *conn) Close() error {
+	if c.expiry != nil {
+		c.expiry.Stop()
+	}
+	return c.Conn.Close()
 }
 
 func newConn(c net.Conn) *conn { return &conn{Conn: c, reader: bufio.NewReaderSize(c, 16<<10)} }
@@ -57,8 +68,9 @@ func (x *Exchange) hello() message {
 	return message{kind: kindHello, cluster: x.cfg.Cluster, node: x.cfg.Node}
 }
 
-// greet checks a peer's hello against the certificate it came with.
-func (x *Exchange) greet(m message, tlsState tls.ConnectionState) error {
+// greet checks a peer's hello against the certificate it came with, and lets
+// the connection last no longer than that.
+func (x *Exchange) greet(c *conn, m message, tlsState tls.ConnectionState) error {
 	if m.kind != kindHello {
 		return unexpected(m.kind)
 	}
@@ -68,8 +80,15 @@ func (x *Exchange) greet(m message, tlsState tls.ConnectionState) error {
 	if m.node == x.cfg.Node {
 		return &state.Refusal{Reason: state.ReasonOwnName, Err: fmt.Errorf("calls itself %s, as this node does", m.node)}
 	}
-	if err := x.cfg.Authenticate(m.node, tlsState.PeerCertificates); err != nil {
-		return &state.Refusal{Reason: state.ReasonIdentity, Err: err}
+	until, err := x.cfg.Authenticate(m.node, tlsState.PeerCertificates)
+	if err != nil {
+		return state.RefusalFor(state.ReasonIdentity, err)
+	}
+	if !until.IsZero() {
+		c.expiry = time.AfterFunc(time.Until(until), func() {
+			x.refuse(m.node, state.ReasonExpired, fmt.Errorf("the certificate of %s has ended on %s", m.node, until.Format(time.RFC3339)))
+			_ = c.Conn.Close()
+		})
 	}
 	return nil
 }

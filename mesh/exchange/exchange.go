@@ -32,9 +32,9 @@ type Config struct {
 	// Address is host:port of a peer's exchange; empty if it is not known.
 	Address func(peer string) string
 
-	// Authenticate reports whether certificates, the peer's own first, may
-	// act as node.
-	Authenticate func(node string, certificates []*x509.Certificate) error
+	// Authenticate says until when certificates, the peer's own first, may
+	// act as node; zero is for good. An error may be a state.Refusal.
+	Authenticate func(node string, certificates []*x509.Certificate) (time.Time, error)
 	Observer     Observer
 }
 
@@ -88,6 +88,7 @@ type Exchange struct {
 	peers   map[string]int     // connections served, by peer name
 	open    map[net.Conn]bool  // connections served
 	streams map[string]*stream // by peer name: the fast path
+	renewed int                // how often; connections of before are not used again
 
 	ctx   context.Context // of Serve
 	group *errgroup.Group // owns the streams; nil before Serve and after its end
@@ -167,6 +168,22 @@ func (x *Exchange) closeAll() {
 		_ = c.Close()
 		delete(x.idle, name)
 	}
+}
+
+// Renew ends the connections there are, so that both ends authenticate anew:
+// the certificate or the authority has changed. Streams do so with the next
+// message.
+func (x *Exchange) Renew() {
+	x.mu.Lock()
+	x.renewed++
+	x.mu.Unlock()
+	x.closeAll()
+}
+
+func (x *Exchange) renewals() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.renewed
 }
 
 func (x *Exchange) refuse(peer, reason string, err error) {

@@ -106,11 +106,11 @@ func dial(ctx context.Context, address string) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", address)
 }
 
-func authenticate(name string, chain []*x509.Certificate) error {
+func authenticate(name string, chain []*x509.Certificate) (time.Time, error) {
 	if len(chain) == 0 || len(chain[0].DNSNames) != 1 || chain[0].DNSNames[0] != name {
-		return errors.New("not the certificate of " + name)
+		return time.Time{}, errors.New("not the certificate of " + name)
 	}
-	return nil
+	return chain[0].NotAfter, nil
 }
 
 // listen starts an end called name that serves until the test is over.

@@ -24,9 +24,10 @@ func (x *Exchange) serve(ctx context.Context, raw net.Conn) {
 		return
 	}
 	c := newConn(secure)
+	defer c.Close()
 	greeting, err := c.read()
 	if err == nil {
-		err = x.greet(greeting, secure.ConnectionState())
+		err = x.greet(c, greeting, secure.ConnectionState())
 	}
 	if err == nil {
 		c.peer = greeting.node

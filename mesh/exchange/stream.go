@@ -175,6 +175,7 @@ func (s *stream) settle(err error) {
 func (s *stream) send(ctx context.Context, b []byte) error {
 	s.busy <- struct{}{}
 	defer func() { <-s.busy }()
+	s.dropOutdated()
 	if s.conn != nil {
 		err := s.write(b)
 		if err == nil || ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
@@ -199,6 +200,14 @@ func (s *stream) write(b []byte) error {
 	return err
 }
 
+// dropOutdated hangs up if the connection was made before the last renewal. It
+// needs s.busy.
+func (s *stream) dropOutdated() {
+	if s.conn != nil && s.conn.renewal != s.x.renewals() {
+		s.hangUp()
+	}
+}
+
 // hangUp needs s.busy.
 func (s *stream) hangUp() {
 	if s.conn != nil {
@@ -217,6 +226,7 @@ func (s *stream) sync(ctx context.Context) (tried bool, _ error) {
 		return true, ctx.Err()
 	}
 	defer func() { <-s.busy }()
+	s.dropOutdated()
 	if s.conn == nil {
 		return false, nil
 	}

@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"time"
 
@@ -46,7 +47,20 @@ const (
 	ReasonMissing   = "missing"    // refers to a schema that did not come along
 	ReasonOwnName   = "own_name"   // somebody else speaks for this node
 	ReasonTooOld    = "too_old"    // older than nodes are remembered
+
+	// Of certificates, beside ReasonIdentity:
+	ReasonAuthority   = "authority"     // signed by nobody we know
+	ReasonExpired     = "expired"       // it has ended
+	ReasonNotYetValid = "not_yet_valid" // it has not begun
 )
+
+// RefusalFor is err if it is a refusal itself, else a refusal for reason.
+func RefusalFor(reason string, err error) *Refusal {
+	if refusal := (*Refusal)(nil); errors.As(err, &refusal) {
+		return refusal
+	}
+	return &Refusal{Reason: reason, Err: err}
+}
 
 // Outcome counts what became of a delta.
 type Outcome struct {
@@ -107,7 +121,7 @@ func (s *Store) apply(r Relayed, blobs map[frame.Hash][]byte) (bool, *Refusal) {
 	}
 	key, err := s.cfg.Trust.Key(f.Node, identity.raw)
 	if err != nil {
-		return false, &Refusal{ReasonIdentity, false, err}
+		return false, RefusalFor(ReasonIdentity, err)
 	}
 	if err := f.Verify(s.cfg.Cluster, key); err != nil {
 		return false, &Refusal{ReasonSignature, true, fmt.Errorf("a frame of %s: %w", f.Node, err)}

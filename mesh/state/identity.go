@@ -1,6 +1,10 @@
 package state
 
-import "github.com/grapevine-mesh/grapevine/mesh/frame"
+import (
+	"crypto/ed25519"
+
+	"github.com/grapevine-mesh/grapevine/mesh/frame"
+)
 
 // Identity returns the identity that the newest frame of name refers to, and
 // the version of that frame. It is nil when no frame of name is held.
@@ -12,4 +16,12 @@ func (s *Store) Identity(name string) ([]byte, frame.Version) {
 		return nil, frame.Version{}
 	}
 	return s.blobs[n.frame.Identity].raw, n.frame.Version
+}
+
+// Renew makes this node sign its next frames with another key, under another
+// identity.
+func (s *Store) Renew(identity []byte, key ed25519.PrivateKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cfg.Identity, s.cfg.Key, s.self = identity, key, frame.Sum(identity)
 }

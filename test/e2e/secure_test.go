@@ -51,7 +51,7 @@ func TestKeygenMakesAMesh(t *testing.T) {
 	eventually(t, 30*time.Second, "a refuses the stranger", func(ctx context.Context) error {
 		all, err := series(ctx, a, "/metrics/local", "grapevine_mesh_refused_total")
 		for _, s := range all {
-			if s.labels["reason"] == "identity" && s.value > 0 {
+			if s.labels["reason"] == "authority" && s.value > 0 {
 				return nil
 			}
 		}
