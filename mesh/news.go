@@ -64,7 +64,7 @@ func (u *urgent) tell(subject news.Subject, r health.Result) (outcome string) {
 		Check: r.Check, Subject: r.Subject, Status: r.Status, Reason: r.Reason,
 		Observed: now.Sub(r.Observed), Since: now.Sub(r.Since),
 	}
-	payload, err := item.Encode(u.cfg.Cluster, u.identity.frameKey)
+	payload, err := item.Encode(u.cfg.Cluster, u.trust.identity.Load().frameKey)
 	if err != nil {
 		return newsTooLong
 	}
