@@ -12,6 +12,8 @@ import (
 
 	"github.com/go-kit/log"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/grapevine-mesh/grapevine/health"
 )
 
 // All lists every check there is. A new check is a file and a line here.
@@ -29,6 +31,7 @@ func All() []Spec {
 		etcdSpec(),
 		hostNetworkSpec(),
 		kubeletSpec(),
+		meshSpec(),
 		mtuSpec(),
 		overlaySpec(),
 		podsSpec(),
@@ -109,6 +112,9 @@ type Env struct {
 	// name, those included that do not answer. Nil without a mesh, as in
 	// grapevine check.
 	Peers func() []Peer
+	// Mesh returns what the mesh says of itself now: at least one result,
+	// without check and times. Nil as Peers.
+	Mesh func() []health.Result
 	// EchoKey is the secret that echo requests are signed with; nil: none.
 	EchoKey []byte
 }

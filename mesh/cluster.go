@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/grapevine-mesh/grapevine/mesh/reach"
 )
 
 // grace is how long a member that was just heard of may stay silent before
@@ -14,6 +16,9 @@ const grace = 15 * time.Second
 func (m *Mesh) View() View {
 	now := time.Now()
 	view := View{Self: m.cfg.Node}
+	if picture := m.reach.picture.Load(); picture != nil {
+		view.Partition = *picture
+	}
 	members := m.gossip.all()
 	for _, held := range m.store.Nodes() {
 		node := Node{
@@ -21,7 +26,7 @@ func (m *Mesh) View() View {
 			Age: max(0, now.Sub(held.Made)), Epoch: held.Version.Epoch, Version: held.Version.Number,
 		}
 		delete(members, held.Name)
-		node.Up = node.Age <= min(overdue(held.Interval), m.cfg.StaleAfter)
+		node.Up = node.Age <= min(reach.Overdue(held.Interval), m.cfg.StaleAfter)
 		if node.Age > m.cfg.StaleAfter {
 			node.Snapshot = nil
 		}
@@ -33,13 +38,9 @@ func (m *Mesh) View() View {
 			view.Nodes = append(view.Nodes, Node{Name: name, Member: member, Age: -1})
 		}
 	}
+	for i := range view.Nodes {
+		view.Nodes[i].Observers = view.Partition.Observers[view.Nodes[i].Name]
+	}
 	slices.SortFunc(view.Nodes, func(a, b Node) int { return strings.Compare(a.Name, b.Name) })
 	return view
 }
-
-// overdue is the age at which a node has missed two frames and the third is
-// late by more than the way here takes.
-func overdue(interval time.Duration) time.Duration { return 3*interval + slack }
-
-// slack is for the way of a frame.
-const slack = 2 * time.Second

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/grapevine-mesh/grapevine/mesh/frame"
+	"github.com/grapevine-mesh/grapevine/mesh/reach"
 )
 
 // Config is what a Mesh needs. Fields without a comment on their zero value
@@ -69,8 +70,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("--node.name: %q is not a name of 1 to 128 characters without blanks", c.Node)
 	case c.Cluster == "" || len(c.Cluster) > 64:
 		return fmt.Errorf("--mesh.cluster: %q is not a name of 1 to 64 characters", c.Cluster)
-	case c.StaleAfter < overdue(c.PublishInterval):
-		return fmt.Errorf("--mesh.stale-after: %v is less than %v, in which a node may miss a frame or two", c.StaleAfter, overdue(c.PublishInterval))
+	case c.StaleAfter < reach.Overdue(c.PublishInterval):
+		return fmt.Errorf("--mesh.stale-after: %v is less than %v, in which a node may miss a frame or two", c.StaleAfter, reach.Overdue(c.PublishInterval))
 	case c.ForgetAfter < c.StaleAfter:
 		return fmt.Errorf("--mesh.forget-after: %v is less than --mesh.stale-after, %v", c.ForgetAfter, c.StaleAfter)
 	case c.PublishInterval <= 0 || c.ExchangeInterval <= 0:

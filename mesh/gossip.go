@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,9 +26,10 @@ type gossip struct {
 	heard         func(news []byte)
 	asked         func(*serf.Query) // must not wait
 
-	serf   *serf.Serf
-	addr   string // host:port as others reach it; memberlist's own is not safe to read later
-	events chan serf.Event
+	serf    *serf.Serf
+	addr    string   // host:port as others reach it; memberlist's own is not safe to read later
+	packets *inbound // from whom packets come
+	events  chan serf.Event
 
 	mu      sync.RWMutex // guards members
 	members map[string]Member
@@ -79,14 +81,17 @@ func listenGossip(cfg gossipConfig) (*gossip, error) {
 			return nil, fmt.Errorf("--mesh.advertise: %w", err)
 		}
 	}
-	if m.Transport, err = cfg.Network.Gossip(cfg.Bind); err != nil {
+	m.Keyring = cfg.keyring
+	packets := &inbound{}
+	transport, err := cfg.packets(m, packets)
+	if err != nil {
 		return nil, fmt.Errorf("--mesh.bind: %w", err)
 	}
-	m.Keyring = cfg.keyring
+	m.Transport = transport
 
 	g := &gossip{
 		self: cfg.Node, cluster: cfg.Cluster, refused: cfg.refused, left: cfg.left, changed: cfg.changed, heard: cfg.heard, asked: cfg.asked,
-		events: make(chan serf.Event, 1024), members: map[string]Member{},
+		packets: packets, events: make(chan serf.Event, 1024), members: map[string]Member{},
 	}
 	s := serf.DefaultConfig()
 	s.NodeName, s.MemberlistConfig, s.LogOutput = cfg.Node, m, cfg.logs
@@ -109,12 +114,32 @@ func listenGossip(cfg gossipConfig) (*gossip, error) {
 	}
 	s.Init()
 	if g.serf, err = serf.Create(s); err != nil {
-		return nil, fmt.Errorf("--mesh.bind: %w", err)
+		return nil, errors.Join(fmt.Errorf("--mesh.bind: %w", err), transport.Shutdown())
 	}
 	local := g.serf.Memberlist().LocalNode()
 	g.addr = net.JoinHostPort(local.Addr.String(), strconv.Itoa(int(local.Port)))
 	g.refresh()
 	return g, nil
+}
+
+// packets opens the port of m, and notes in heard who sends to it.
+func (cfg *gossipConfig) packets(m *memberlist.Config, heard *inbound) (memberlist.Transport, error) {
+	given, err := cfg.Network.Gossip(cfg.Bind)
+	if err != nil {
+		return nil, err
+	}
+	if given != nil {
+		return heard.noted(given), nil
+	}
+	own, err := listenPackets(m.BindAddr, m.BindPort, cfg.logs)
+	if err != nil {
+		return nil, err
+	}
+	m.BindPort = own.GetAutoBindPort()
+	if m.AdvertisePort == 0 {
+		m.AdvertisePort = m.BindPort
+	}
+	return heard.noted(own), nil
 }
 
 // splitHostPort reads host:port; an empty host is every address.
@@ -342,6 +367,13 @@ func (g *gossip) join(address string) error {
 	if n == 0 && err == nil {
 		err = errors.New("nobody answered")
 	}
+	return err
+}
+
+// ping asks a member for a sign of life, directly. It takes half a second at
+// most.
+func (g *gossip) ping(name string, address netip.AddrPort) error {
+	_, err := g.serf.Memberlist().Ping(name, net.UDPAddrFromAddrPort(address))
 	return err
 }
 

@@ -38,6 +38,7 @@ type Mesh struct {
 
 	listener net.Listener // of the exchange; nil before Listen
 	gossip   *gossip      // nil before Listen
+	reach    *reacher
 
 	behind  chan string // a peer whose frame came without its schema: ask it at once
 	renewal renewal
@@ -93,6 +94,7 @@ func New(cfg Config) (*Mesh, error) {
 	m.spread = spread.New(spread.Config{Self: cfg.Node, Store: m.store, Cast: m.cast, Reachable: m.exchange.Reachable})
 	m.urgent = newUrgent(m)
 	m.keyring = newKeyService(cfg.Cluster, cfg.Node, keys, m.trust, m.store.Identity)
+	m.reach = newReacher(m)
 	cfg.Registry.MustRegister(viewCollector{m}, certificateCollector{m.trust})
 	return m, nil
 }
@@ -140,6 +142,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	group.Go(func() error { m.relay(ctx); return nil })
 	group.Go(func() error { m.repair(ctx); return nil })
 	group.Go(func() error { m.sweep(ctx); return nil })
+	group.Go(func() error { m.reach.watch(ctx); return nil })
 	// A disk that hangs or a seed that swallows packets must not hold up the
 	// goodbye for longer than leaveTimeout.
 	var slow errgroup.Group
@@ -147,6 +150,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	slow.Go(func() error { m.join(ctx); return nil })
 	slow.Go(func() error { m.keyring.serve(ctx); return nil })
 	slow.Go(func() error { m.followCertificates(ctx); return nil })
+	slow.Go(func() error { m.reach.rejoin(ctx); return nil })
 
 	err := group.Wait()
 	m.exchange.Close()

@@ -26,7 +26,7 @@ func critical(subject string, ago time.Duration) health.Result {
 	}
 }
 
-func verdicts(results ...health.Result) health.Snapshot {
+func saying(results ...health.Result) health.Snapshot {
 	return health.Snapshot{Schema: &health.Schema{Version: "1.0.0"}, Results: results}
 }
 
@@ -83,7 +83,7 @@ func TestNewsWhenOnlyTheGossipWorks(t *testing.T) {
 
 	const ago = 3 * time.Second
 	told := time.Now()
-	if err := b.Publish(verdicts(critical("/var/lib/etcd", ago))); err != nil {
+	if err := b.Publish(saying(critical("/var/lib/etcd", ago))); err != nil {
 		t.Fatal(err)
 	}
 	var shown health.Result
@@ -149,7 +149,7 @@ func TestNewsFitsTheGossip(t *testing.T) {
 		n := p.count("grapevine_mesh_news_total", newsGarbage)
 		return fmt.Sprint(n), n == 2
 	})
-	if err := p.Publish(verdicts(critical(strings.Repeat("x", 1000), 0))); err != nil {
+	if err := p.Publish(saying(critical(strings.Repeat("x", 1000), 0))); err != nil {
 		t.Fatal(err)
 	}
 	if n := p.count("grapevine_mesh_news_total", newsTooLong); n != 1 {
@@ -178,7 +178,7 @@ func newPair(t *testing.T) *pair {
 	if err != nil {
 		t.Fatal(err)
 	}
-	members := map[string]Member{"a": {State: MemberAlive, fingerprint: from.identity.fingerprint()}, "b": {State: MemberAlive}}
+	members := map[string]Member{"a": {State: MemberAlive, fingerprint: from.trust.identity.Load().fingerprint()}, "b": {State: MemberAlive}}
 	from.gossip, to.gossip = &gossip{self: "a", members: members}, &gossip{self: "b", members: members}
 	p.from, p.to = from, to
 	return p
@@ -187,7 +187,7 @@ func newPair(t *testing.T) *pair {
 // frame makes from's next frame; it reaches the other when carry is set.
 func (p *pair) frame(carry bool) {
 	p.t.Helper()
-	if err := p.from.store.Publish(verdicts(health.Result{Check: "disk", Subject: "s"}), p.from.cfg.PublishInterval); err != nil {
+	if err := p.from.store.Publish(saying(health.Result{Check: "disk", Subject: "s"}), p.from.cfg.PublishInterval); err != nil {
 		p.t.Fatal(err)
 	}
 	if !carry {
@@ -246,7 +246,7 @@ func (p *pair) counts() map[string]float64 {
 
 func (p *pair) encode(item news.Item) []byte {
 	p.t.Helper()
-	b, err := item.Encode("test", p.from.identity.frameKey)
+	b, err := item.Encode("test", p.from.trust.identity.Load().frameKey)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -310,12 +310,12 @@ func TestNewsThatIsRefused(t *testing.T) {
 		p.hears(nil, newsGarbage)
 
 		forged := p.item()
-		b, err := forged.Encode("test", p.to.identity.frameKey)
+		b, err := forged.Encode("test", p.to.trust.identity.Load().frameKey)
 		if err != nil {
 			t.Fatal(err)
 		}
 		p.hears(b, newsForged)
-		if b, err = forged.Encode("other cluster", p.from.identity.frameKey); err != nil {
+		if b, err = forged.Encode("other cluster", p.from.trust.identity.Load().frameKey); err != nil {
 			t.Fatal(err)
 		}
 		p.hears(b, newsForged)

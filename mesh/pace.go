@@ -1,6 +1,10 @@
 package mesh
 
-import "time"
+import (
+	"time"
+
+	"github.com/grapevine-mesh/grapevine/mesh/reach"
+)
 
 // A frame every PublishInterval is cheap among hundreds. Above fullPace
 // members the interval grows with their number, so that what a node receives
@@ -14,7 +18,7 @@ const (
 // others, who tell by it when a node has fallen silent. It leaves room for two
 // frames to be missed before StaleAfter.
 func (m *Mesh) Pace() time.Duration {
-	return min(pace(m.cfg.PublishInterval, m.gossip.alive()+1), (m.cfg.StaleAfter-slack)/3)
+	return min(pace(m.cfg.PublishInterval, m.gossip.alive()+1), (m.cfg.StaleAfter-reach.Slack)/3)
 }
 
 func pace(interval time.Duration, members int) time.Duration {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/grapevine-mesh/grapevine/health"
+	"github.com/grapevine-mesh/grapevine/mesh/reach"
 )
 
 // View is a consistent, read-only picture of the whole cluster, as one node
@@ -11,6 +12,10 @@ import (
 type View struct {
 	Self  string // the node that answers
 	Nodes []Node // sorted by name; every node known and not forgotten, Self among them
+
+	// Partition is who is reached and who is not, and what is cut. It is
+	// judged once a second.
+	Partition reach.Picture
 }
 
 // Node is what is known of one node.
@@ -29,6 +34,9 @@ type Node struct {
 	// Up is whether the node's own words arrive at the pace it promised. It
 	// rests on the age alone, never on what serf says of the member.
 	Up bool
+
+	// Observers is how those find it that look at it directly.
+	Observers reach.Observers
 
 	Epoch, Version uint64 // of the newest frame
 }

@@ -67,7 +67,10 @@ func New(cfg Config) (_ *Agent, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{cfg: cfg, key: meshConfig.GossipKey, registry: newRegistry(), hangups: make(chan os.Signal, 1)}
+	a := &Agent{cfg: cfg, registry: newRegistry(), hangups: make(chan os.Signal, 1)}
+	if len(meshConfig.GossipKeys) > 0 {
+		a.key = meshConfig.GossipKeys[0]
+	}
 	found, err := a.readChecks()
 	if err != nil {
 		return nil, err

@@ -143,7 +143,7 @@ func (c *Config) mesh() (mesh.Config, error) {
 	if err != nil {
 		return m, fmt.Errorf("--mesh.key-file: %w", err)
 	}
-	m.GossipKey = key
+	m.GossipKeys = [][]byte{key}
 	return m, nil
 }
 

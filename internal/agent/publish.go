@@ -16,7 +16,7 @@ import (
 const minPublish = time.Second
 
 // publish makes a snapshot of this node at the mesh's pace, and at once when a
-// verdict has changed, until ctx ends.
+// verdict or the way to another node has changed, until ctx ends.
 func (a *Agent) publish(ctx context.Context) {
 	var trouble lastWord
 	for {
@@ -34,6 +34,7 @@ func (a *Agent) publish(ctx context.Context) {
 			return
 		case <-next:
 		case <-a.schedule.Changed():
+		case <-a.mesh.Changed():
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/go-kit/log/level"
 
 	"github.com/grapevine-mesh/grapevine/collectors"
+	"github.com/grapevine-mesh/grapevine/health"
 )
 
 // rediscoverInterval is how soon a check begins whose subject came to this
@@ -60,6 +61,10 @@ func (a *Agent) appeared(off absent) bool {
 func (a *Agent) env(check string) collectors.Env {
 	return collectors.Env{
 		Node: a.cfg.Node, StoragePath: a.cfg.StoragePath, Paths: a.cfg.Paths, Logger: a.cfg.Logger,
-		Registry: a.registry.of(check), Peers: a.peers, EchoKey: a.key,
+		Registry: a.registry.of(check), Peers: a.peers, Mesh: a.meshVerdicts, EchoKey: a.key,
 	}
 }
+
+// meshVerdicts is what the mesh says of itself. It is called while it runs
+// only.
+func (a *Agent) meshVerdicts() []health.Result { return a.mesh.Verdicts() }

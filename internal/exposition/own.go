@@ -12,6 +12,24 @@ type ownFamily struct {
 var own = []ownFamily{
 	{
 		health.Family{
+			Name: "grapevine_node_observers",
+			Help: "Nodes that try the way to the node directly and whose words arrive, as seen by the node that answers the scrape.",
+			Type: health.Gauge,
+		},
+		func(n *shown) (float64, bool) { return float64(n.Observers.Looking), n.Observers.Looking > 0 },
+	},
+	{
+		health.Family{
+			Name: "grapevine_node_observers_reaching",
+			Help: "Of grapevine_node_observers those whose exchange with the node works.",
+			Type: health.Gauge,
+		},
+		func(n *shown) (float64, bool) {
+			return float64(n.Observers.Looking - len(n.Observers.Failing)), n.Observers.Looking > 0
+		},
+	},
+	{
+		health.Family{
 			Name: "grapevine_node_snapshot_age_seconds",
 			Help: "Age of the newest data that has arrived from the node, as seen by the node that answers the scrape.",
 			Type: health.Gauge,

@@ -34,6 +34,8 @@ const (
 	kindRefused kind = 10
 	kindNames   kind = 11 // answer to sync by places: tell me by names
 	kindCast    kind = 12 // frames and blobs on the fast path
+	kindPing    kind = 13 // request: are you there
+	kindPong    kind = 14 // answer to ping
 )
 
 // message is the union of all kinds; each uses some of the fields.

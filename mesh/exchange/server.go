@@ -79,6 +79,8 @@ func nameOr(name, address string) string {
 func (x *Exchange) answer(peer string, request message) (message, error) {
 	store := x.cfg.Store
 	switch request.kind {
+	case kindPing:
+		return message{kind: kindPong}, nil
 	case kindCast:
 		out := x.cfg.Received(peer, request.groups, state.Delta{Frames: request.frames, Blobs: request.blobs})
 		return message{}, x.applied(peer, Fast, out)

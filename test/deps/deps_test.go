@@ -29,7 +29,8 @@ var may = map[string][]string{
 	"mesh/spread":         {"health", "mesh/frame", "mesh/state"},
 	"mesh/exchange":       {"mesh/frame", "mesh/state"},
 	"mesh/news":           {"health", "mesh/frame"},
-	"mesh":                {"health", "mesh/frame", "mesh/state", "mesh/spread", "mesh/exchange", "mesh/news"},
+	"mesh/reach":          {"health"},
+	"mesh":                {"health", "mesh/frame", "mesh/state", "mesh/spread", "mesh/exchange", "mesh/news", "mesh/reach"},
 	"internal/exposition": {"health", "mesh"},
 	"internal/web":        {"health", "mesh", "internal/exposition"},
 	"internal/agent":      {"*"}, // wiring is all it does
@@ -41,7 +42,7 @@ var may = map[string][]string{
 	"test/real":           {"test/thread"},
 	"test/bench":          {"test/real"},
 	"test/demo":           {"test/real"},
-	"test/e2e":            {"test/real"},
+	"test/e2e":            {"test/real", "test/netsim"},
 }
 
 // only lists outside packages, by prefix, and who alone may import them.

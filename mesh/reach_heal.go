@@ -1,0 +1,35 @@
+package mesh
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-kit/log/level"
+)
+
+// rejoinPause is the least time between two joins of one address.
+const rejoinPause = 5 * time.Second
+
+// rejoin joins members that answer although the gossip has given them up,
+// until ctx ends. Serf itself tries one of them each half minute.
+func (r *reacher) rejoin(ctx context.Context) {
+	tried := map[string]time.Time{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case member := <-r.found:
+			for address, when := range tried {
+				if time.Since(when) > rejoinPause {
+					delete(tried, address)
+				}
+			}
+			if _, just := tried[member.Addr]; just {
+				continue
+			}
+			tried[member.Addr] = time.Now()
+			err := r.gossip.join(member.Addr)
+			level.Debug(r.logger).Log("msg", "joined a member that had been given up", "peer", member.Addr, "err", err)
+		}
+	}
+}
