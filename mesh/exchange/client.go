@@ -15,7 +15,7 @@ import (
 // the fast path if there is one.
 func (x *Exchange) Sync(ctx context.Context, name, address string) error {
 	if s := x.stream(name); s != nil {
-		if tried, err := s.sync(ctx); tried {
+		if tried, err := s.sync(ctx, address); tried {
 			return err
 		}
 	}

@@ -175,14 +175,15 @@ func (s *stream) settle(err error) {
 func (s *stream) send(ctx context.Context, b []byte) error {
 	s.busy <- struct{}{}
 	defer func() { <-s.busy }()
-	s.dropOutdated()
+	address := s.x.cfg.Address(s.peer)
+	s.dropOutdated(address)
 	if s.conn != nil {
 		err := s.write(b)
 		if err == nil || ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
 	}
-	c, err := s.x.dial(ctx, s.peer, s.x.cfg.Address(s.peer))
+	c, err := s.x.dial(ctx, s.peer, address)
 	if err != nil {
 		return err
 	}
@@ -200,10 +201,10 @@ func (s *stream) write(b []byte) error {
 	return err
 }
 
-// dropOutdated hangs up if the connection was made before the last renewal. It
-// needs s.busy.
-func (s *stream) dropOutdated() {
-	if s.conn != nil && s.conn.renewal != s.x.renewals() {
+// dropOutdated hangs up if the connection was made before the last renewal, or
+// before the peer moved to address. It needs s.busy.
+func (s *stream) dropOutdated(address string) {
+	if s.conn != nil && (s.conn.renewal != s.x.renewals() || s.conn.RemoteAddr().String() != address) {
 		s.hangUp()
 	}
 }
@@ -219,14 +220,14 @@ func (s *stream) hangUp() {
 
 // sync runs a round of repair over the stream's connection. It is not tried
 // if there is none, or if it turns out to be dead.
-func (s *stream) sync(ctx context.Context) (tried bool, _ error) {
+func (s *stream) sync(ctx context.Context, address string) (tried bool, _ error) {
 	select {
 	case s.busy <- struct{}{}:
 	case <-ctx.Done():
 		return true, ctx.Err()
 	}
 	defer func() { <-s.busy }()
-	s.dropOutdated()
+	s.dropOutdated(address)
 	if s.conn == nil {
 		return false, nil
 	}
