@@ -14,7 +14,7 @@ const grace = 15 * time.Second
 
 // View is the cluster as seen from here, now.
 func (m *Mesh) View() View {
-	now := time.Now()
+	now := m.cfg.Now()
 	view := View{Self: m.cfg.Node}
 	if picture := m.reach.picture.Load(); picture != nil {
 		view.Partition = *picture

@@ -38,7 +38,8 @@ type Config struct {
 
 	Limits Limits
 
-	Network Network // nil: the host's own
+	Network Network          // nil: the host's own
+	Now     func() time.Time // with a monotonic reading; nil: time.Now
 
 	Logger   log.Logger
 	Registry prometheus.Registerer

@@ -22,6 +22,7 @@ type gossip struct {
 	self, cluster string
 	refused       func(reason string, err error)
 	left          func(name string)
+	now           func() time.Time
 	changed       func(map[string]Member)
 	heard         func(news []byte)
 	asked         func(*serf.Query) // must not wait
@@ -90,7 +91,7 @@ func listenGossip(cfg gossipConfig) (*gossip, error) {
 	m.Transport = transport
 
 	g := &gossip{
-		self: cfg.Node, cluster: cfg.Cluster, refused: cfg.refused, left: cfg.left, changed: cfg.changed, heard: cfg.heard, asked: cfg.asked,
+		self: cfg.Node, cluster: cfg.Cluster, refused: cfg.refused, left: cfg.left, now: cfg.Now, changed: cfg.changed, heard: cfg.heard, asked: cfg.asked,
 		packets: packets, events: make(chan serf.Event, 1024), members: map[string]Member{},
 	}
 	s := serf.DefaultConfig()
@@ -276,7 +277,7 @@ func (g *gossip) ask(name string, payload []byte) (<-chan serf.NodeResponse, err
 func (g *gossip) refresh() {
 	list := g.serf.Members()
 	members := make(map[string]Member, len(list))
-	now := time.Now()
+	now := g.now()
 	g.mu.Lock()
 	for _, m := range list {
 		member := memberOf(m)

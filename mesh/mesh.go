@@ -58,6 +58,9 @@ func New(cfg Config) (*Mesh, error) {
 	if cfg.Network == nil {
 		cfg.Network = &hostNetwork{net.Dialer{Control: giveUp}}
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	st, err := openStorage(cfg.StoragePath, cfg.Logger)
 	if err != nil {
 		return nil, err
@@ -83,7 +86,7 @@ func New(cfg Config) (*Mesh, error) {
 	m.store = state.New(state.Config{
 		Self: cfg.Node, Cluster: cfg.Cluster, Trust: m.trust,
 		Limits: cfg.Limits.frame(), Nodes: cfg.Limits.Members,
-		Identity: id.encoded, Key: id.frameKey, ForgetAfter: cfg.ForgetAfter, Settle: settle, Now: time.Now,
+		Identity: id.encoded, Key: id.frameKey, ForgetAfter: cfg.ForgetAfter, Settle: settle, Now: cfg.Now,
 		Start: func(uint64) { signal(m.newEpochs) },
 	}, memory.Epoch)
 	m.exchange = exchange.New(exchange.Config{

@@ -57,7 +57,7 @@ func (u *urgent) published(results []health.Result) {
 
 // tell sends one verdict and returns what became of it.
 func (u *urgent) tell(subject news.Subject, r health.Result) (outcome string) {
-	now := time.Now()
+	now := u.cfg.Now()
 	version, uptime := u.store.Spoken()
 	item := news.Item{
 		Node: u.cfg.Node, Version: version, Uptime: uptime,
@@ -85,7 +85,7 @@ func (u *urgent) hear(payload []byte) {
 	case err != nil:
 		u.count(newsGarbage)
 	case item.Node != u.cfg.Node:
-		u.count(u.judge(item, time.Now()))
+		u.count(u.judge(item, u.cfg.Now()))
 	}
 }
 
@@ -126,7 +126,7 @@ func (u *urgent) judge(item *news.Signed, now time.Time) (outcome string) {
 // heard counts and logs what is news here.
 func (u *urgent) heard(item *news.Signed, age time.Duration) {
 	u.mu.Lock()
-	u.pace.Heard(time.Now())
+	u.pace.Heard(u.cfg.Now())
 	u.mu.Unlock()
 	if u.observer.quiet.due("news of " + item.Node) {
 		level.Info(u.logger).Log("msg", "urgent news", "node", item.Node, "check", item.Check, "subject", item.Subject,
