@@ -25,6 +25,8 @@ type conn struct {
 	closed   bool      // by us
 	read     deadline
 	write    deadline
+
+	unheard time.Time // since when the peer has not acknowledged what was sent; zero: it has
 }
 
 // segment is what one Write sent.
@@ -35,6 +37,10 @@ type segment struct {
 
 // window is how many bytes may be on their way before a writer has to wait.
 const window = 256 << 10
+
+// giveUp is when the kernel breaks a stream on which nothing that was sent is
+// acknowledged, as mesh asks it to.
+const giveUp = 10 * time.Second
 
 // resend is how long a stream waits before it repeats what was lost, doubled
 // each time.
@@ -51,7 +57,7 @@ func (n *Network) pair(a *Host, from netip.AddrPort, b *Host, to netip.AddrPort)
 // arrives reports whether what the peer sends reaches us now.
 func (c *conn) arrives() bool {
 	n := c.host.network
-	return n.hosts[c.local.Addr()] == c.host && n.hosts[c.remote.Addr()] == c.peer.host &&
+	return n.hosts[c.local.Addr()] == c.host && c.host.condition != off && n.hosts[c.remote.Addr()] == c.peer.host &&
 		!n.faults[link{c.remote.Addr(), c.local.Addr()}].Cut &&
 		c.peer.host.condition != frozen && c.peer.host.condition != off
 }
@@ -59,7 +65,7 @@ func (c *conn) arrives() bool {
 // reaches reports whether a word and its answer pass between us and h.
 func (c *conn) reaches(h *Host) bool {
 	n := c.host.network
-	return n.hosts[c.local.Addr()] == c.host && h.condition != off &&
+	return n.hosts[c.local.Addr()] == c.host && n.hosts[c.remote.Addr()] == h && h.condition != off &&
 		!n.faults[link{c.remote.Addr(), c.local.Addr()}].Cut && !n.faults[link{c.local.Addr(), c.remote.Addr()}].Cut
 }
 
@@ -150,10 +156,27 @@ func (c *conn) send(b []byte) {
 	if k := len(p.incoming); k > 0 && p.incoming[k-1].due.After(due) {
 		due = p.incoming[k-1].due // in order
 	}
+	if c.unheard.IsZero() && !c.reaches(p.host) {
+		c.unheard = time.Now()
+		since := c.unheard
+		time.AfterFunc(giveUp, func() { c.abandon(since) })
+	}
 	p.incoming = append(p.incoming, segment{append([]byte(nil), b...), due})
 	p.held += len(b)
 	n.sent.StreamBytes += len(b)
 	p.changed.Broadcast()
+}
+
+// abandon breaks the stream if nothing has been acknowledged since then.
+func (c *conn) abandon(since time.Time) {
+	c.host.network.mu.Lock()
+	defer c.host.network.mu.Unlock()
+	if c.unheard != since || c.reaches(c.peer.host) {
+		return
+	}
+	c.broken = true
+	c.peer.incoming, c.peer.held, c.peer.finished = nil, 0, false
+	c.changed.Broadcast()
 }
 
 // Close implements net.Conn.

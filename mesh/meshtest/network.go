@@ -112,6 +112,9 @@ func (n *Network) Conns() int {
 // wake lets everybody who waits look again.
 func (n *Network) wake() {
 	for c := range n.conns {
+		if c.reaches(c.peer.host) {
+			c.unheard = time.Time{}
+		}
 		c.changed.Broadcast()
 	}
 }
