@@ -100,7 +100,7 @@ type clockCheck struct {
 func (s *clockSettings) New(env Env) (Collector, error) {
 	c := &clockCheck{
 		settings: *s, node: env.Node, peers: env.Peers, kernel: readKernelClock,
-		prober: echo.Prober{Node: env.Node, Key: env.EchoKey},
+		prober: echo.Prober{Node: env.Node, Keys: env.EchoKeys},
 	}
 	if c.peers == nil {
 		c.peers = func() []Peer { return nil }

@@ -18,7 +18,7 @@ import (
 // returns the node that it makes.
 func clockPeer(t *testing.T, name string, shift time.Duration) Peer {
 	t.Helper()
-	r := echo.NewResponder(echo.Config{Node: name, Key: []byte("key"), Now: func() time.Time { return time.Now().Add(shift) }})
+	r := echo.NewResponder(echo.Config{Node: name, Keys: echoKeys([]byte("key")), Now: func() time.Time { return time.Now().Add(shift) }})
 	must(t, r.Listen("127.0.0.1:0"))
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -31,11 +31,14 @@ func clockPeer(t *testing.T, name string, shift time.Duration) Peer {
 	return Peer{Name: name, Host: []netip.Addr{r.Addr().Addr()}, Port: r.Addr().Port(), Since: time.Now().Add(-time.Hour)}
 }
 
+// echoKeys is a keyring that does not change.
+func echoKeys(keys ...[]byte) echo.Keys { return func() [][]byte { return keys } }
+
 // clockAmong is the check on node n1 among these peers.
 func clockAmong(t *testing.T, peers ...Peer) *clockCheck {
 	t.Helper()
 	env := testEnv()
-	env.Node, env.EchoKey, env.Peers = "n1", []byte("key"), func() []Peer { return peers }
+	env.Node, env.EchoKeys, env.Peers = "n1", echoKeys([]byte("key")), func() []Peer { return peers }
 	c, err := defaultClockSettings().New(env)
 	must(t, err)
 	return c.(*clockCheck)

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/grapevine-mesh/grapevine/health"
+	"github.com/grapevine-mesh/grapevine/internal/echo"
 )
 
 // All lists every check there is. A new check is a file and a line here.
@@ -115,8 +116,8 @@ type Env struct {
 	// Mesh returns what the mesh says of itself now: at least one result,
 	// without check and times. Nil as Peers.
 	Mesh func() []health.Result
-	// EchoKey is the secret that echo requests are signed with; nil: none.
-	EchoKey []byte
+	// EchoKeys are the secrets that echo packets are signed with.
+	EchoKeys echo.Keys
 }
 
 // Peer is another node, for the checks that probe the way to it.

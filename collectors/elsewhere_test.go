@@ -138,7 +138,7 @@ func runElsewhere(in io.Reader, out io.Writer) (exit int) {
 		var answer elsewhereAnswer
 		settings, err := elsewhereSettings(&e)
 		env := testEnv()
-		env.Node, env.EchoKey = e.Node, e.EchoKey
+		env.Node, env.EchoKeys = e.Node, echoKeys(e.EchoKey)
 		env.Peers = func() []Peer { return peersElsewhere }
 		peersElsewhere = e.Peers
 		if err == nil && c == nil {

@@ -57,7 +57,7 @@ func (s *hostNetworkSettings) New(env Env) (Collector, error) {
 	c.reach = reach{
 		node: env.Node, network: "the host network", other: "the overlay",
 		settings: s.reachSettings, limits: s.Thresholds.reachThresholds,
-		prober: echo.Prober{Node: env.Node, Key: env.EchoKey}, known: env.Peers,
+		prober: echo.Prober{Node: env.Node, Keys: env.EchoKeys}, known: env.Peers,
 		metrics: &hostNetworkMetrics, trips: hostNetworkMetrics.trips.Histogram(env.Registry),
 		addresses: func(p Peer) []netip.Addr { return oneOfEach(p.Host) },
 		others:    func(p Peer) []netip.Addr { return oneOfEach(p.Overlay) },

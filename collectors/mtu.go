@@ -63,7 +63,7 @@ func (s *mtuSettings) New(env Env) (Collector, error) {
 	if env.Peers == nil {
 		return nil, fmt.Errorf("the ways to other nodes are %w: there is no mesh here, only the agent has one", ErrAbsent)
 	}
-	return &mtuCheck{settings: *s, node: env.Node, peers: env.Peers, prober: echo.Prober{Node: env.Node, Key: env.EchoKey}}, nil
+	return &mtuCheck{settings: *s, node: env.Node, peers: env.Peers, prober: echo.Prober{Node: env.Node, Keys: env.EchoKeys}}, nil
 }
 
 // Name is the check's name.

@@ -22,7 +22,7 @@ func TestMTUOnTheLoopback(t *testing.T) {
 	dead.Port = uint16(free.Addr().(*net.TCPAddr).Port)
 	nowhere.Host, mute.Port = nil, 0
 	env := testEnv()
-	env.Node, env.EchoKey, env.Peers = "n1", []byte("key"), func() []Peer { return []Peer{well, dead, nowhere, mute} }
+	env.Node, env.EchoKeys, env.Peers = "n1", echoKeys([]byte("key")), func() []Peer { return []Peer{well, dead, nowhere, mute} }
 	c, err := defaultMTUSettings().New(env)
 	must(t, err)
 	s := run(t, c, 30*time.Second)

@@ -48,7 +48,7 @@ func (s *overlaySettings) New(env Env) (Collector, error) {
 	c.reach = reach{
 		node: env.Node, network: "the overlay", other: "the host network", onTop: true,
 		settings: s.reachSettings, limits: s.Thresholds,
-		prober: echo.Prober{Node: env.Node, Key: env.EchoKey}, known: env.Peers,
+		prober: echo.Prober{Node: env.Node, Keys: env.EchoKeys}, known: env.Peers,
 		metrics: &overlayMetrics, trips: overlayMetrics.trips.Histogram(env.Registry),
 		others: func(p Peer) []netip.Addr { return oneOfEach(p.Host) },
 		addresses: func(p Peer) []netip.Addr {

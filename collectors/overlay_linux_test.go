@@ -22,7 +22,7 @@ var echoKey = []byte("a key that all nodes of the test share")
 // responder is that of one host; stop ends it.
 func responder(t *testing.T, host *netsim.Host, node string) (stop func()) {
 	t.Helper()
-	r := echo.NewResponder(echo.Config{Node: node, Key: echoKey, Logger: log.NewNopLogger(), Registry: prometheus.NewRegistry()})
+	r := echo.NewResponder(echo.Config{Node: node, Keys: echoKeys(echoKey), Logger: log.NewNopLogger(), Registry: prometheus.NewRegistry()})
 	must(t, host.Do(func() error { return r.Listen(":" + strconv.Itoa(echoPort)) }))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)

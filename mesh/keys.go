@@ -113,7 +113,7 @@ func (m *Mesh) askKeys(ctx context.Context, r keyRequest) (Keyring, error) {
 	answers := map[string]keyAnswer{}
 	var k Keyring
 	for range keyAttempts {
-		k = Keyring{Trouble: map[string]string{}}
+		k = Keyring{Keys: []HeldKey{}, Silent: []string{}, Trouble: map[string]string{}, Away: []string{}}
 		for name, member := range m.gossip.all() {
 			switch member.State {
 			case MemberAlive, MemberLeaving:

@@ -14,6 +14,8 @@ import (
 	"github.com/grapevine-mesh/grapevine/internal/logging"
 )
 
+const defaultStorage = "/var/lib/grapevine"
+
 // failed is the exit code of an agent that had started.
 const failed = 1
 
@@ -22,7 +24,7 @@ func agentCommand(app *kingpin.Application, actions map[string]action) {
 	cfg := agent.Config{Version: programVersion()}
 	cmd.Flag("node.name", "This node's name, unique in the cluster.").Default(hostname()).StringVar(&cfg.Node)
 	cmd.Flag("config.file", "Checks and thresholds, as YAML. Read again on SIGHUP.").StringVar(&cfg.ConfigFile)
-	cmd.Flag("storage.path", "Directory for what outlives a restart.").Default("/var/lib/grapevine").StringVar(&cfg.StoragePath)
+	cmd.Flag("storage.path", "Directory for what outlives a restart.").Default(defaultStorage).StringVar(&cfg.StoragePath)
 
 	pathFlags(cmd, &cfg.Paths)
 
@@ -35,7 +37,7 @@ func agentCommand(app *kingpin.Application, actions map[string]action) {
 	cmd.Flag("mesh.advertise", "Host or host:port at which others reach the gossip. Default: found out.").StringVar(&cfg.MeshAdvertise)
 	cmd.Flag("mesh.join", "Host or host:port of the gossip of another node; repeatable.").StringsVar(&cfg.MeshJoin)
 	cmd.Flag("mesh.cluster", "Name of the cluster. Nodes of another are refused.").Default("grapevine").StringVar(&cfg.MeshCluster)
-	cmd.Flag("mesh.key-file", "File with the gossip key, as grapevine keygen gossip prints it.").StringVar(&cfg.MeshKeyFile)
+	cmd.Flag("mesh.key-file", "File with the gossip key, as grapevine keygen gossip prints it; of several lines the first is sent with, all are accepted.").StringVar(&cfg.MeshKeyFile)
 	cmd.Flag("mesh.tls-ca", "Certificate authority of the mesh, PEM.").StringVar(&cfg.MeshTLS.CA)
 	cmd.Flag("mesh.tls-cert", "This node's certificate, PEM; its SAN holds the node's name.").StringVar(&cfg.MeshTLS.Cert)
 	cmd.Flag("mesh.tls-key", "Key of this node's certificate, PEM.").StringVar(&cfg.MeshTLS.Key)

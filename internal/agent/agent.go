@@ -33,7 +33,6 @@ import (
 // Agent is one node's Grapevine.
 type Agent struct {
 	cfg      Config
-	key      []byte   // of the gossip; nil: none
 	lock     *os.File // held on the storage path until Run ends
 	registry *registry
 	facts    *collectors.NodeFacts
@@ -68,9 +67,6 @@ func New(cfg Config) (_ *Agent, err error) {
 		return nil, err
 	}
 	a := &Agent{cfg: cfg, registry: newRegistry(), hangups: make(chan os.Signal, 1)}
-	if len(meshConfig.GossipKeys) > 0 {
-		a.key = meshConfig.GossipKeys[0]
-	}
 	found, err := a.readChecks()
 	if err != nil {
 		return nil, err
@@ -92,7 +88,7 @@ func New(cfg Config) (_ *Agent, err error) {
 	if a.mesh, err = mesh.New(meshConfig); err != nil {
 		return nil, err
 	}
-	a.echo = echo.NewResponder(echo.Config{Node: cfg.Node, Key: a.key, Logger: cfg.Logger, Registry: a.registry})
+	a.echo = echo.NewResponder(echo.Config{Node: cfg.Node, Keys: a.echoKeys, Logger: cfg.Logger, Registry: a.registry})
 	var names []string
 	for _, spec := range collectors.All() {
 		names = append(names, spec.Name)
@@ -173,6 +169,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	group.Go(func() error { a.publish(ctx); return nil })
 	group.Go(func() error { a.followSignals(ctx); return nil })
 	group.Go(func() error { a.rediscover(ctx); return nil })
+	group.Go(func() error { a.serveControl(ctx); return nil })
 	notify(systemdReady)
 
 	ended := make(chan error, 1)
@@ -222,15 +219,18 @@ func (a *Agent) followSignals(ctx context.Context) {
 	}
 }
 
-// Reload reads the configuration file again and looks anew what is on this
-// node. When anything is wrong, the old checks go on.
+// Reload reads the configuration file, the keys and the certificates again and
+// looks anew what is on this node. When anything is wrong, the old checks go on.
 func (a *Agent) Reload() error {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
 	notify(systemdReloading())
 	defer notify(systemdReady)
+	// The keys first: they do not wait for a mistake elsewhere to be mended.
+	keysErr := a.reloadKeys()
 	found, err := a.readChecks()
 	if err != nil {
+		err = errors.Join(err, keysErr)
 		a.reloads.done(err)
 		level.Error(a.cfg.Logger).Log("msg", "reload refused, the old configuration stays in force", "err", err)
 		return err
@@ -239,7 +239,11 @@ func (a *Agent) Reload() error {
 	a.install(found)
 	a.logOff()
 	level.Info(a.cfg.Logger).Log("msg", "configuration reloaded", "file", a.cfg.ConfigFile, "checks", len(found.checks))
-	return nil
+	if keysErr != nil {
+		a.reloads.done(keysErr)
+		level.Error(a.cfg.Logger).Log("msg", "the keys of the mesh were not reloaded, the old ones stay in force", "err", keysErr)
+	}
+	return keysErr
 }
 
 // install makes what was built the checks that are run. It needs a.reloading,

@@ -139,18 +139,19 @@ func (c *Config) mesh() (mesh.Config, error) {
 	if c.MeshKeyFile == "" {
 		return m, nil
 	}
-	key, err := readKey(c.MeshKeyFile)
-	if err != nil {
+	var err error
+	if m.GossipKeys, err = readKeys(c.MeshKeyFile); err != nil {
 		return m, fmt.Errorf("--mesh.key-file: %w", err)
 	}
-	m.GossipKeys = [][]byte{key}
 	return m, nil
 }
 
 // maxKeyFile bounds what is read: a key is one short line.
 const maxKeyFile = 4096
 
-func readKey(file string) ([]byte, error) {
+// readKeys reads one key a line: the first is to send with, all are accepted.
+// Errors show no key.
+func readKeys(file string) ([][]byte, error) {
 	info, err := os.Stat(file)
 	if err != nil {
 		return nil, err
@@ -162,14 +163,24 @@ func readKey(file string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(text)))
-	if err != nil {
-		return nil, fmt.Errorf("%s is not one line of base64, as grapevine keygen gossip prints it", file)
+	var keys [][]byte
+	for i, line := range bytes.Split(text, []byte("\n")) {
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		key, err := base64.StdEncoding.DecodeString(string(line))
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: is not base64, as grapevine keygen gossip prints it", file, i+1)
+		}
+		if n := len(key); n != 16 && n != 24 && n != 32 {
+			return nil, fmt.Errorf("%s:%d: holds a key of %d bytes; 16, 24 or 32 are wanted", file, i+1, n)
+		}
+		keys = append(keys, key)
 	}
-	if n := len(key); n != 16 && n != 24 && n != 32 {
-		return nil, fmt.Errorf("%s holds a key of %d bytes; 16, 24 or 32 are wanted", file, n)
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("%s holds no key", file)
 	}
-	return key, nil
+	return keys, nil
 }
 
 // warn logs what is allowed, but wants a look.

@@ -61,7 +61,7 @@ func (a *Agent) appeared(off absent) bool {
 func (a *Agent) env(check string) collectors.Env {
 	return collectors.Env{
 		Node: a.cfg.Node, StoragePath: a.cfg.StoragePath, Paths: a.cfg.Paths, Logger: a.cfg.Logger,
-		Registry: a.registry.of(check), Peers: a.peers, Mesh: a.meshVerdicts, EchoKey: a.key,
+		Registry: a.registry.of(check), Peers: a.peers, Mesh: a.meshVerdicts, EchoKeys: a.echoKeys,
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 func BenchmarkAnswer(b *testing.B) {
 	for name, size := range map[string]int{"small": smallest, "1500": 1500 - 28} {
 		b.Run(name, func(b *testing.B) {
-			a := newAnswerer(NewResponder(Config{Node: "n2", Key: secret}))
+			a := newAnswerer(NewResponder(Config{Node: "n2", Keys: always(secret)}))
 			asked, packet := ask(size), make([]byte, size)
 			from, now := netip.MustParseAddr("10.0.0.1"), time.Now()
 			b.ReportAllocs()
@@ -29,7 +29,7 @@ func BenchmarkAnswer(b *testing.B) {
 // A request and its answer through the kernel: the asking allocates nothing,
 // so what is counted is the responder's.
 func TestResponderAllocatesNothing(t *testing.T) {
-	r := respond(t, ":0", Config{Node: "n2", Key: secret})
+	r := respond(t, ":0", Config{Node: "n2", Keys: always(secret)})
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(at(r, "127.0.0.1")))
 	if err != nil {
 		t.Fatal(err)

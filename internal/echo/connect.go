@@ -57,8 +57,8 @@ func (p Prober) Get(ctx context.Context, addr netip.AddrPort) (took time.Duratio
 func (p Prober) get(ctx context.Context, c net.Conn, addr netip.AddrPort) (string, error) {
 	var random [nonceSize / 2]byte
 	_, _ = rand.Read(random[:]) // never fails
-	nonce := hex.EncodeToString(random[:])
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr.String()+"/echo/"+nonce+"/"+pageRequest(p.Key, nonce), nil)
+	nonce, key := hex.EncodeToString(random[:]), p.Keys.all()[0]
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr.String()+"/echo/"+nonce+"/"+pageRequest(key, nonce), nil)
 	if err != nil {
 		return "", err
 	}
@@ -82,7 +82,7 @@ func (p Prober) get(ctx context.Context, c net.Conn, addr netip.AddrPort) (strin
 		return "", err
 	}
 	signature, node, _ := strings.Cut(strings.TrimSuffix(string(body), "\n"), "\n")
-	if !hmac.Equal([]byte(signature), []byte(pageAnswer(p.Key, nonce, node))) {
+	if !hmac.Equal([]byte(signature), []byte(pageAnswer(key, nonce, node))) {
 		return "", errors.New("the answer is none of a Grapevine of this cluster")
 	}
 	return node, nil

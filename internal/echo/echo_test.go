@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -19,6 +20,46 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var secret = []byte("0123456789abcdef")
+
+// always is a keyring that does not change.
+func always(keys ...[]byte) Keys { return func() [][]byte { return keys } }
+
+// The keys change while nodes ask each other: whoever holds the key of a
+// request answers with it, in whatever order the nodes change.
+func TestKeysChange(t *testing.T) {
+	t.Parallel()
+	oldKey, newKey := []byte("0123456789abcdef"), []byte("fedcba9876543210")
+	var held atomic.Pointer[[][]byte]
+	hold := func(keys ...[]byte) { held.Store(&keys) }
+	hold(oldKey)
+	r := respond(t, "127.0.0.1:0", Config{Node: "n2", Keys: func() [][]byte { return *held.Load() }})
+	answers := func(key []byte) bool {
+		t.Helper()
+		p := Prober{Node: "n1", Keys: always(key)}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		b, err := p.Burst(ctx, r.Addr(), 1, 0)
+		_, node, getErr := p.Get(within(t, 20*time.Second), r.Addr())
+		if udp, tcp := err == nil && len(b.Answers) == 1, getErr == nil && node == "n2"; udp != tcp {
+			t.Errorf("over UDP %v (%v), over TCP %v (%v)", udp, err, tcp, getErr)
+		}
+		return getErr == nil
+	}
+	for _, step := range []struct {
+		held     [][]byte
+		old, new bool
+	}{
+		{[][]byte{oldKey}, true, false},
+		{[][]byte{oldKey, newKey}, true, true},
+		{[][]byte{newKey, oldKey}, true, true},
+		{[][]byte{newKey}, false, true},
+	} {
+		hold(step.held...)
+		if answers(oldKey) != step.old || answers(newKey) != step.new {
+			t.Errorf("holding %q it does not answer as it should", step.held)
+		}
+	}
+}
 
 // respond runs a responder until the test ends.
 func respond(t testing.TB, address string, cfg Config) *Responder {
@@ -74,8 +115,8 @@ func TestAsking(t *testing.T) {
 				}
 				_ = l.Close()
 			}
-			r := respond(t, c.listen, Config{Node: "n2", Key: secret})
-			p, addr, ctx := Prober{Node: "n1", Key: secret}, at(r, c.ask), within(t, 20*time.Second)
+			r := respond(t, c.listen, Config{Node: "n2", Keys: always(secret)})
+			p, addr, ctx := Prober{Node: "n1", Keys: always(secret)}, at(r, c.ask), within(t, 20*time.Second)
 			b, err := p.Burst(ctx, addr, 5, time.Millisecond)
 			if err != nil || b.Sent != 5 || len(b.Answers) != 5 || b.Refused || b.Err != nil {
 				t.Fatalf("Burst: %+v, %v", b, err)
@@ -198,11 +239,11 @@ func TestSilence(t *testing.T) {
 	}
 	defer silent.Close()
 	reg := prometheus.NewRegistry()
-	other := respond(t, "127.0.0.1:0", Config{Node: "n2", Key: []byte("another"), Registry: reg})
+	other := respond(t, "127.0.0.1:0", Config{Node: "n2", Keys: always([]byte("another")), Registry: reg})
 	for name, addr := range map[string]netip.AddrPort{
 		"silent": silent.LocalAddr().(*net.UDPAddr).AddrPort(), "another key": other.Addr(),
 	} {
-		p := Prober{Node: "n1", Key: secret}
+		p := Prober{Node: "n1", Keys: always(secret)}
 		b, err := p.Burst(within(t, 200*time.Millisecond), addr, 3, time.Millisecond)
 		if err != nil || b.Sent != 3 || len(b.Answers) != 0 || b.Refused {
 			t.Errorf("%s: Burst: %+v, %v", name, b, err)
@@ -214,7 +255,7 @@ func TestSilence(t *testing.T) {
 			t.Errorf("%s: Pass: %v, %v", name, got, err)
 		}
 	}
-	if _, _, err := (Prober{Key: secret}).Get(within(t, 20*time.Second), other.Addr()); err == nil || !strings.Contains(err.Error(), "403") {
+	if _, _, err := (Prober{Keys: always(secret)}).Get(within(t, 20*time.Second), other.Addr()); err == nil || !strings.Contains(err.Error(), "403") {
 		t.Errorf("Get with another key: %v", err)
 	}
 	if n := testutil.ToFloat64(other.requests.udp[outcomeUnsigned]); n < 5 {

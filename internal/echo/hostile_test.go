@@ -115,7 +115,7 @@ func TestLyingResponder(t *testing.T) {
 		}
 	}()
 	t.Cleanup(func() { _ = l.Close(); <-done })
-	b, err := Prober{Key: secret}.Burst(within(t, 20*time.Second), l.LocalAddr().(*net.UDPAddr).AddrPort(), 2, 0)
+	b, err := Prober{Keys: always(secret)}.Burst(within(t, 20*time.Second), l.LocalAddr().(*net.UDPAddr).AddrPort(), 2, 0)
 	if err != nil || len(b.Answers) != 2 || b.Answers[0].Seq == b.Answers[1].Seq {
 		t.Fatalf("%+v, %v", b, err)
 	}
@@ -129,7 +129,7 @@ func TestLyingResponder(t *testing.T) {
 // Garbage and floods get no answer and do no harm.
 func TestGarbage(t *testing.T) {
 	t.Parallel()
-	r := respond(t, "127.0.0.1:0", Config{Node: "n2", Key: secret})
+	r := respond(t, "127.0.0.1:0", Config{Node: "n2", Keys: always(secret)})
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(r.Addr()))
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func TestGarbage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b, err := Prober{Key: secret}.Burst(within(t, 20*time.Second), r.Addr(), 1, 0)
+	b, err := Prober{Keys: always(secret)}.Burst(within(t, 20*time.Second), r.Addr(), 1, 0)
 	if err != nil || len(b.Answers) != 1 {
 		t.Fatalf("%+v, %v", b, err)
 	}
@@ -185,7 +185,7 @@ func TestIdleConnections(t *testing.T) {
 
 func TestOtherPages(t *testing.T) {
 	t.Parallel()
-	r := respond(t, "127.0.0.1:0", Config{Node: "n2", Key: secret})
+	r := respond(t, "127.0.0.1:0", Config{Node: "n2", Keys: always(secret)})
 	for _, request := range []string{
 		"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
 		"POST /echo/a/b HTTP/1.1\r\nHost: x\r\n\r\n",

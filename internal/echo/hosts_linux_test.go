@@ -14,12 +14,12 @@ func TestBetweenHosts(t *testing.T) {
 	t.Parallel()
 	h := netsim.NeedHosts(t, netsim.HostsOptions{Count: 2, Overlay: true})
 	n1, n2 := h.Host(1), h.Host(2)
-	r := NewResponder(Config{Node: "n2", Key: secret})
+	r := NewResponder(Config{Node: "n2", Keys: always(secret)})
 	if err := n2.Do(func() error { return r.Listen(":0") }); err != nil {
 		t.Fatal(err)
 	}
 	runResponder(t, r)
-	p := Prober{Node: "n1", Key: secret}
+	p := Prober{Node: "n1", Keys: always(secret)}
 	direct, direct6, overlay := at(r, n2.Addr.String()), at(r, n2.Addr6.String()), at(r, n2.Overlay.String())
 
 	// on runs f on n1, with a little time.

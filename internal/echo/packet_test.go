@@ -22,7 +22,7 @@ func FuzzAnswer(f *testing.F) {
 	}
 	f.Add([]byte(magic), true)
 	f.Add(make([]byte, largest+1), true)
-	a := newAnswerer(NewResponder(Config{Node: "n2", Key: secret}))
+	a := newAnswerer(NewResponder(Config{Node: "n2", Keys: always(secret)}))
 	f.Fuzz(func(t *testing.T, packet []byte, sign bool) {
 		if sign && len(packet) >= signatureSize {
 			signer.sign(packet)

@@ -16,7 +16,7 @@ import (
 // calls, and may be used by several goroutines.
 type Prober struct {
 	Node string // tells the asked who asks
-	Key  []byte // that of their Config
+	Keys Keys   // those of their Config
 }
 
 // Headers is the size in bytes of the IP and UDP headers before each packet
@@ -62,7 +62,7 @@ func (p Prober) open(ctx context.Context, addr netip.AddrPort) (*socket, error) 
 		return nil, err
 	}
 	s := &socket{
-		UDPConn: c.(*net.UDPConn), ctx: ctx, name: []byte(p.Node), signer: newSigner(p.Key, packets),
+		UDPConn: c.(*net.UDPConn), ctx: ctx, name: []byte(p.Node), signer: newSigner(p.Keys.all()[0], packets),
 		packet: make([]byte, smallest), control: make([]byte, controlSpace),
 	}
 	s.stop = context.AfterFunc(ctx, func() { _ = s.SetReadDeadline(time.Unix(1, 0)) })

@@ -17,9 +17,9 @@ import (
 // Config is what a Responder needs.
 type Config struct {
 	Node string // tells the askers who answered
-	// Key signs everything; requests without its signature get no answer.
-	// Nil: none.
-	Key      []byte
+	// Keys sign everything; requests without a signature of one of them get no
+	// answer.
+	Keys     Keys
 	Logger   log.Logger
 	Registry prometheus.Registerer // nil: no metrics
 	// Now is the clock whose time the answers tell; nil: the node's.

@@ -7,6 +7,7 @@ import (
 	"io"
 	stdlog "log"
 	"net/http"
+	"slices"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -51,14 +52,16 @@ func (r *Responder) serveTCP(s *http.Server) error {
 // page proves to the asker that it has reached this node and no other server.
 func (r *Responder) page(w http.ResponseWriter, request *http.Request) {
 	nonce, signature := request.PathValue("nonce"), request.PathValue("signature")
-	if len(nonce) != nonceSize || !hmac.Equal([]byte(signature), []byte(pageRequest(r.cfg.Key, nonce))) {
+	keys := r.cfg.Keys.all()
+	i := slices.IndexFunc(keys, func(key []byte) bool { return hmac.Equal([]byte(signature), []byte(pageRequest(key, nonce))) })
+	if len(nonce) != nonceSize || i < 0 {
 		r.requests.tcp[outcomeUnsigned].Inc()
 		http.Error(w, "signed with another key, or with none", http.StatusForbidden)
 		return
 	}
 	r.requests.tcp[outcomeAnswered].Inc()
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprintf(w, "%s\n%s\n", pageAnswer(r.cfg.Key, nonce, r.cfg.Node), r.cfg.Node)
+	fmt.Fprintf(w, "%s\n%s\n", pageAnswer(keys[i], nonce, r.cfg.Node), r.cfg.Node)
 }
 
 // pageRequest and pageAnswer are the signatures, in hexadecimal, of a GET and

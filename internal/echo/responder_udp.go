@@ -18,7 +18,8 @@ import (
 type answerer struct {
 	*Responder
 	name     []byte
-	signer   *signer
+	ring     ring
+	signer   *signer // of the request that was answered last
 	sessions sessions
 	limits   limits
 	flood    flood
@@ -28,7 +29,7 @@ type answerer struct {
 
 func newAnswerer(r *Responder) *answerer {
 	return &answerer{
-		Responder: r, name: []byte(r.cfg.Node), signer: newSigner(r.cfg.Key, packets), started: time.Now(),
+		Responder: r, name: []byte(r.cfg.Node), ring: ring{keys: r.cfg.Keys}, started: time.Now(),
 		sessions: sessions{seed: maphash.MakeSeed()}, limits: limits{seed: maphash.MakeSeed()},
 	}
 }
@@ -81,7 +82,7 @@ func (a *answerer) answer(packet []byte, from netip.Addr, now time.Time, waited 
 	if !ok || request.kind == answered || request.kind == counted {
 		return 0, outcomeMalformed
 	}
-	if !a.signer.signed(packet) {
+	if a.signer = a.ring.whose(packet); a.signer == nil {
 		if a.warned == 0 || since-a.warned > time.Minute {
 			a.warned = since
 			level.Warn(a.cfg.Logger).Log("msg", "refused an echo request signed with another key, or with none", "from", from)

@@ -43,3 +43,43 @@ func (s *signer) signed(packet []byte) bool {
 	end := len(packet) - signatureSize
 	return hmac.Equal(packet[end:], s.of(packet[:end]))
 }
+
+// Keys are the secrets that packets may be signed with: the first is used to
+// ask, all are accepted. They may change; the slice is the same until they do.
+// Nil, or no keys: nothing is secret.
+type Keys func() [][]byte
+
+func (k Keys) all() [][]byte {
+	if k != nil {
+		if keys := k(); len(keys) > 0 {
+			return keys
+		}
+	}
+	return noKeys
+}
+
+var noKeys = [][]byte{nil}
+
+// ring signs and checks packets with whatever keys there are now. It is used
+// by one goroutine at a time.
+type ring struct {
+	keys    Keys
+	known   [][]byte // those of signers
+	signers []*signer
+}
+
+// whose returns the signer whose signature packet ends with; nil: none's.
+func (r *ring) whose(packet []byte) *signer {
+	if keys := r.keys.all(); len(keys) != len(r.known) || &keys[0] != &r.known[0] {
+		r.known, r.signers = keys, nil
+		for _, key := range keys {
+			r.signers = append(r.signers, newSigner(key, packets))
+		}
+	}
+	for _, s := range r.signers {
+		if s.signed(packet) {
+			return s
+		}
+	}
+	return nil
+}

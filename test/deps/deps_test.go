@@ -32,6 +32,7 @@ var may = map[string][]string{
 	"mesh/news":           {"health", "mesh/frame"},
 	"mesh/reach":          {"health"},
 	"mesh":                {"health", "mesh/frame", "mesh/state", "mesh/spread", "mesh/exchange", "mesh/news", "mesh/reach"},
+	"internal/control":    {"mesh"},
 	"internal/exposition": {"health", "mesh"},
 	"internal/web":        {"health", "mesh", "internal/exposition"},
 	"internal/agent":      {"*"}, // wiring is all it does
