@@ -49,7 +49,7 @@ func (r *reacher) evidence(members map[string]Member, held map[string]state.Held
 func (r *reacher) links(now time.Time) map[string]reach.Link {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	links := make(map[string]reach.Link, len(r.neighbours))
+	links := make(map[string]reach.Link, len(r.watched))
 	news := false
 	for name, w := range r.watched {
 		if !w.near {

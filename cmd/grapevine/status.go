@@ -62,6 +62,13 @@ func printJSON(w io.Writer, v any) error {
 func printStatus(w io.Writer, s web.Status) error {
 	t := table(w)
 	_, _ = fmt.Fprintf(t, "%s: %d of %d nodes heard, as seen from %s\n", shout(s.Status), s.Partition.Up, s.Partition.Known, s.Node)
+	for _, f := range s.Partition.Findings {
+		since := ""
+		if !f.Since.IsZero() {
+			since = fmt.Sprintf(" (for %s, since %s)", ago(s.Time.Sub(f.Since)), f.Since.UTC().Format("2006-01-02 15:04:05 UTC"))
+		}
+		_, _ = fmt.Fprintf(t, "%s: %s%s\n", shout(f.Status), f.Reason, since)
+	}
 	if len(s.Problems) > 0 {
 		_, _ = fmt.Fprintln(t, "\nSTATUS\tNODE\tCHECK\tSUBJECT\tSINCE\tREASON")
 	}

@@ -17,18 +17,45 @@ type Status struct {
 	Version string    `json:"version"` // of its program
 	Time    time.Time `json:"time"`    // when it answered, by its clock
 
-	// Status is the worst over all nodes. A node that is not up counts as
-	// unknown at least.
+	// Status is the worst over all nodes and of what is wrong between them. A
+	// node that is not up counts as unknown at least.
 	Status    health.Status `json:"status"`
 	Partition Partition     `json:"partition"`
 	Problems  []Problem     `json:"problems"` // worst first; never null
 	Nodes     []NodeStatus  `json:"nodes"`    // sorted by name; never null
 }
 
-// Partition tells how much of the cluster the answering node hears of.
+// Partition tells whom the answering node reaches.
 type Partition struct {
 	Known int `json:"known"` // nodes known and not forgotten
 	Up    int `json:"up"`    // of these, nodes whose data arrives
+
+	Reached   []string `json:"reached"`              // the answering node and those it can speak with; never null
+	OtherSide []string `json:"other_side,omitempty"` // those that fell silent together: the other side of a split
+	Down      []string `json:"down,omitempty"`       // those that fell silent alone, or as they had announced
+	// Since is when the other side was last reached, by the answering node's
+	// clock.
+	Since time.Time `json:"since,omitzero"`
+	// View is a number that is the same on nodes that reach the same ones.
+	View uint32 `json:"view"`
+
+	Findings []Finding `json:"findings"` // worst first; never null
+}
+
+// Finding is one thing that is wrong between nodes.
+type Finding struct {
+	Kind   string        `json:"kind"` // split, one-way, exchange, gossip, pair or unreachable
+	Status health.Status `json:"status"`
+	Reason string        `json:"reason"`
+	Nodes  []string      `json:"nodes"`
+	Since  time.Time     `json:"since,omitzero"` // by the answering node's clock
+}
+
+// Observers is how those find a node that look at it directly, and whose own
+// data arrives.
+type Observers struct {
+	Looking int      `json:"looking"`
+	Failing []string `json:"failing,omitempty"` // those that do not reach it
 }
 
 // Problem is one result that is not OK.
@@ -57,12 +84,14 @@ type Evidence struct {
 type NodeStatus struct {
 	Node   string           `json:"node"`
 	Status health.Status    `json:"status"`
-	Reason string           `json:"reason,omitempty"` // why it is unknown although no check says so
+	Reason string           `json:"reason,omitempty"` // why it is unknown although no check says so, and who does not reach it
 	Up     bool             `json:"up"`
 	Member mesh.MemberState `json:"member"` // what the gossip says: a hint
 	// AgeSeconds is how old its newest data is; nil when none ever arrived.
 	AgeSeconds *float64 `json:"age_seconds,omitempty"`
 	Version    string   `json:"version,omitempty"` // of its program
+
+	Observers Observers `json:"observers"`
 }
 
 func (s *server) status(w http.ResponseWriter, _ *http.Request) {
@@ -73,7 +102,7 @@ func statusOf(v mesh.View, self, version string, now time.Time) Status {
 	status := Status{
 		Node: self, Version: version, Time: now.UTC(),
 		Status:    health.Unknown,
-		Partition: Partition{Known: len(v.Nodes)},
+		Partition: partitionOf(&v),
 		Problems:  []Problem{},
 		Nodes:     make([]NodeStatus, 0, len(v.Nodes)),
 	}
@@ -89,14 +118,35 @@ func statusOf(v mesh.View, self, version string, now time.Time) Status {
 		status.Nodes = append(status.Nodes, node)
 		status.Problems = append(status.Problems, problems(n, now)...)
 	}
+	for _, f := range status.Partition.Findings {
+		if f.Status.WorseThan(status.Status) {
+			status.Status = f.Status
+		}
+	}
 	slices.SortStableFunc(status.Problems, compareProblems)
 	return status
+}
+
+func partitionOf(v *mesh.View) Partition {
+	seen := &v.Partition
+	p := Partition{
+		Known: len(v.Nodes), Reached: seen.Reached, OtherSide: seen.OtherSide, Down: seen.Down,
+		Since: seen.Since, View: seen.View, Findings: make([]Finding, 0, len(seen.Findings)),
+	}
+	if p.Reached == nil {
+		p.Reached = []string{v.Self}
+	}
+	for _, f := range seen.Findings {
+		p.Findings = append(p.Findings, Finding{string(f.Kind), f.Status, f.Text, f.About, f.Since})
+	}
+	return p
 }
 
 func nodeStatus(n *mesh.Node) NodeStatus {
 	out := NodeStatus{
 		Node: n.Name, Up: n.Up, Member: n.Member.State, Version: n.Member.Version,
 		AgeSeconds: ageSeconds(n), Status: health.Unknown,
+		Observers: Observers{n.Observers.Looking, n.Observers.Failing},
 	}
 	switch {
 	case n.Age < 0:
@@ -114,6 +164,12 @@ func nodeStatus(n *mesh.Node) NodeStatus {
 				out.Status = health.Unknown
 			}
 		}
+	}
+	if failing := len(n.Observers.Failing); failing > 0 {
+		if out.Reason != "" {
+			out.Reason += "; "
+		}
+		out.Reason += fmt.Sprintf("not reached by %d of the %d that look at it", failing, n.Observers.Looking)
 	}
 	if out.Version == "" && n.Snapshot != nil && n.Snapshot.Schema != nil {
 		out.Version = n.Snapshot.Schema.Version

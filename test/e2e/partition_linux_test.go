@@ -1,0 +1,263 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/grapevine-mesh/grapevine/test/netsim"
+)
+
+// inTime is what the operator is promised: a split is seen, and a healed one
+// is over, within that time. A loaded machine gets more from the tests, which
+// print what it took.
+const (
+	inTime  = 15 * time.Second
+	patient = 4 * inTime
+)
+
+// sides cuts a cluster of eight into three and five.
+func (h *hosts) sides() (left, right []*hostAgent) { return h.agents[:3], h.agents[3:] }
+
+func namesOf(agents []*hostAgent) []string {
+	var names []string
+	for _, a := range agents {
+		names = append(names, a.host.Name)
+	}
+	return names
+}
+
+// between changes the links from each of some hosts to each of others, and
+// back.
+func (h *hosts) between(left, right []int, l netsim.Link) {
+	for _, i := range left {
+		for _, j := range right {
+			h.Link(i, j, l)
+			h.Link(j, i, l)
+		}
+	}
+}
+
+// whole waits until every agent reaches every other, and nothing is cut.
+func (h *hosts) whole(what string, alive bool) time.Duration {
+	h.t.Helper()
+	return eventually(h.t, patient, what, func(ctx context.Context) error {
+		return every(ctx, h.agents, func(ctx context.Context, a *hostAgent) error {
+			s, err := a.status(ctx)
+			if err != nil {
+				return err
+			}
+			if p := s.Partition; p.Up != len(h.agents) || len(p.Reached) != len(h.agents) || len(p.Findings) > 0 {
+				return fmt.Errorf("%+v", p)
+			}
+			for _, n := range s.Nodes {
+				if alive && n.Member != "alive" {
+					return fmt.Errorf("the gossip says that %s is %s", n.Node, n.Member)
+				}
+			}
+			for _, p := range s.Problems {
+				if p.Check == "mesh" {
+					return fmt.Errorf("%+v", p)
+				}
+			}
+			return nil
+		})
+	})
+}
+
+// names waits until each of agents has a finding of that kind with all of
+// words in its reason.
+func (h *hosts) names(agents []*hostAgent, kind string, words ...string) time.Duration {
+	h.t.Helper()
+	return eventually(h.t, patient, fmt.Sprintf("%v name %s %q", namesOf(agents), kind, words), func(ctx context.Context) error {
+		return every(ctx, agents, func(ctx context.Context, a *hostAgent) error {
+			s, err := a.status(ctx)
+			if err != nil {
+				return err
+			}
+			for _, f := range s.Partition.Findings {
+				if f.Kind == kind && !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(f.Reason, word) }) {
+					return nil
+				}
+			}
+			return fmt.Errorf("%+v", s.Partition)
+		})
+	})
+}
+
+// TestPartition splits eight hosts into three and five.
+func TestPartition(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t, 8, "--mesh.stale-after=20s")
+	h.whole("eight hosts are one mesh", true)
+	left, right := h.sides()
+
+	h.between([]int{1, 2, 3}, []int{4, 5, 6, 7, 8}, netsim.Link{Cut: true})
+	began := time.Now()
+	seen := eventually(t, patient, "both sides see the split", func(ctx context.Context) error {
+		return every(ctx, h.agents, func(ctx context.Context, a *hostAgent) error {
+			own, other := left, right
+			if !slices.Contains(left, a) {
+				own, other = right, left
+			}
+			s, err := a.status(ctx)
+			if err != nil {
+				return err
+			}
+			p := s.Partition
+			if !slices.Equal(p.Reached, namesOf(own)) || !slices.Equal(p.OtherSide, namesOf(other)) || s.Status != "critical" {
+				return fmt.Errorf("%+v", p)
+			}
+			if off := p.Since.Sub(began); off < -6*time.Second || off > 3*time.Second {
+				return fmt.Errorf("split since %v, which is %v after it was made", p.Since, off)
+			}
+			return nil
+		})
+	})
+	promised(t, "the split is seen", seen)
+
+	// An operator on the smaller side.
+	out, code := left[0].grapevine(t, "status")
+	if code != 2 || !strings.Contains(out, "3 of 8 members on this side (n1, n2, n3), 5 on the other (n4, n5, n6, n7, n8)") {
+		t.Errorf("status of the smaller side: exit code %d", code)
+	}
+	// Prometheus on either side: its own side is fresh, the other ages.
+	for _, side := range []struct {
+		asked      *hostAgent
+		own, other []*hostAgent
+	}{{left[1], left, right}, {right[2], right, left}} {
+		var before map[string]float64
+		eventually(t, patient, "the other side is down for "+side.asked.host.Name, func(ctx context.Context) error {
+			families, err := side.asked.scrape(ctx)
+			if err != nil {
+				return err
+			}
+			up, ages := byNode(families["grapevine_node_up"]), byNode(families["grapevine_node_snapshot_age_seconds"])
+			for _, a := range side.own {
+				if up[a.host.Name] != 1 || ages[a.host.Name] > 12 {
+					return fmt.Errorf("%s of the own side: up %v, age %v", a.host.Name, up[a.host.Name], ages[a.host.Name])
+				}
+			}
+			for _, a := range side.other {
+				if up[a.host.Name] != 0 || ages[a.host.Name] <= before[a.host.Name] {
+					before = ages
+					return fmt.Errorf("%s of the other side: up %v, age %v", a.host.Name, up[a.host.Name], ages[a.host.Name])
+				}
+			}
+			return nil
+		})
+		eventually(t, patient, "the other side's series end for "+side.asked.host.Name, func(ctx context.Context) error {
+			families, err := side.asked.scrape(ctx)
+			if err != nil {
+				return err
+			}
+			series := byNode(families["grapevine_mesh_partition_members_reached"])
+			for _, a := range side.own {
+				if series[a.host.Name] != float64(len(side.own)) {
+					return fmt.Errorf("%s says that it reaches %v", a.host.Name, series[a.host.Name])
+				}
+			}
+			for _, a := range side.other {
+				if _, there := series[a.host.Name]; there {
+					return fmt.Errorf("series of %s are still there", a.host.Name)
+				}
+			}
+			up, other := byNode(families["grapevine_node_up"]), byNode(families["grapevine_mesh_partition_members_other_side"])
+			looking, reaching := byNode(families["grapevine_node_observers"]), byNode(families["grapevine_node_observers_reaching"])
+			far, near := side.other[0].host.Name, side.own[0].host.Name
+			if v, there := up[far]; v != 0 || !there || other[near] != float64(len(side.other)) {
+				return fmt.Errorf("up of %s: %v, other side of %s: %v", far, v, near, other[near])
+			}
+			if looking[far] != float64(len(side.own)) || reaching[far] != 0 || reaching[near] != float64(len(side.own)-1) {
+				return fmt.Errorf("%s is reached by %v of %v, %s by %v", far, reaching[far], looking[far], near, reaching[near])
+			}
+			return nil
+		})
+	}
+
+	h.Heal()
+	promised(t, "it is healed", h.whole("eight hosts are one mesh again", true))
+	if out, code := left[0].grapevine(t, "status"); strings.Contains(out, "split") || code != 0 {
+		t.Errorf("after the healing: exit code %d", code)
+	}
+}
+
+// promised prints how long something took, and fails when it was so long that
+// the machine cannot be the cause.
+func promised(t *testing.T, what string, took time.Duration) {
+	t.Helper()
+	t.Logf("%s after %.1f s; promised are %v", what, took.Seconds(), inTime)
+	if took > 2*inTime {
+		t.Errorf("%s after %v only", what, took)
+	}
+}
+
+// TestCuts makes cuts that are no split of the whole, one after the other:
+// each is named, by both its ends and from elsewhere.
+func TestCuts(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t, 8)
+	h.whole("eight hosts are one mesh", true)
+	three, five := []int{1, 2, 3}, []int{4, 5, 6, 7, 8}
+	some := []*hostAgent{h.agents[0], h.agents[1], h.agents[7]}
+	healed := func(what string) {
+		t.Helper()
+		h.Heal()
+		h.whole("healed after "+what, true)
+	}
+
+	h.Link(1, 2, netsim.Link{Cut: true})
+	h.names(some, "one-way", "packets from n1 to n2 get lost, those from n2 to n1 arrive")
+	healed("a cut in one direction")
+
+	h.Link(2, 1, netsim.Link{Cut: true})
+	h.names(some, "one-way", "packets from n2 to n1 get lost, those from n1 to n2 arrive")
+	healed("a cut in the other")
+
+	gossip := func(frame []byte) bool {
+		return netsim.UDPTo(hostGossip)(frame) || netsim.TCPTo(hostGossip)(frame)
+	}
+	h.between(three, five, netsim.Link{Drop: gossip})
+	h.names(h.agents, "gossip", "the gossip between n1, n2, n3 and n4, n5, n6, n7, n8 fails while the exchange works")
+	if s, err := h.agents[0].status(t.Context()); err != nil || len(s.Partition.Reached) != 8 {
+		t.Errorf("by a gossip-only cut n1 is left with %+v, %v", s.Partition, err)
+	}
+	healed("a gossip-only cut")
+
+	h.between([]int{1}, []int{8}, netsim.Link{Drop: netsim.TCPTo(hostExchange)})
+	h.names(some, "exchange", "the exchange between n1 and n8 fails while the gossip works")
+	healed("an exchange-only cut of two")
+
+	h.between(three, five, netsim.Link{Drop: netsim.TCPTo(hostExchange)})
+	h.names(h.agents, "split", "the gossip passes between them and the exchange does not")
+	healed("an exchange-only cut between three and five")
+}
+
+// TestDeadHost tells a host that dies from a split, and one whose agent is
+// killed from one that is gone.
+func TestDeadHost(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t, 4)
+	h.whole("four hosts are one mesh", true)
+	if err := h.agents[3].Kill(); err != nil {
+		t.Fatal(err)
+	}
+	h.Link(0, 3, netsim.Link{Cut: true})
+	h.Link(3, 0, netsim.Link{Cut: true})
+	two := h.agents[:2]
+	h.names(two, "unreachable", "n4 is not reached: its host answers that no agent listens there")
+	h.names(two, "unreachable", "n3 is not reached by any of the 2 that look at it: it is down, or cut off alone")
+	h.names(h.agents[2:3], "split", "n3 is cut off from all 2 other members it knows of")
+	s, err := two[0].status(t.Context())
+	if err != nil || len(s.Partition.OtherSide) > 0 || !slices.Equal(s.Partition.Down, []string{"n3", "n4"}) {
+		t.Errorf("n1 has %+v, %v", s.Partition, err)
+	}
+	for _, n := range s.Nodes {
+		if n.Node == "n3" && (n.Observers.Looking != 2 || !slices.Equal(n.Observers.Failing, []string{"n1", "n2"})) {
+			t.Errorf("observers of n3: %+v", n.Observers)
+		}
+	}
+}
