@@ -81,21 +81,21 @@ func (r *tape) Gossip(address string) (memberlist.Transport, error) {
 	return tapedGossip{t, r}, err
 }
 
-func (g tapedGossip) WriteToAddress(b []byte, to memberlist.Address) (time.Time, error) {
-	if to.Addr == g.tape.gossip {
+func (g tapedGossip) WriteTo(b []byte, to string) (time.Time, error) {
+	if to == g.tape.gossip {
 		g.tape.mu.Lock()
 		g.tape.packets = append(g.tape.packets, append([]byte(nil), b...))
 		g.tape.mu.Unlock()
 	}
-	return g.NetTransport.WriteToAddress(b, to)
+	return g.NetTransport.WriteTo(b, to)
 }
 
-func (g tapedGossip) DialAddressTimeout(to memberlist.Address, d time.Duration) (net.Conn, error) {
-	c, err := g.NetTransport.DialAddressTimeout(to, d)
+func (g tapedGossip) DialTimeout(to string, d time.Duration) (net.Conn, error) {
+	c, err := g.NetTransport.DialTimeout(to, d)
 	if err != nil {
 		return nil, err
 	}
-	return taped{c, g.tape, g.tape.stream(to.Addr)}, nil
+	return taped{c, g.tape, g.tape.stream(to)}, nil
 }
 
 // play sends all that was recorded once more.
