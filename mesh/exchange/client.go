@@ -23,14 +23,14 @@ func (x *Exchange) Sync(ctx context.Context, name, address string) error {
 	if err != nil {
 		return err
 	}
-	err = x.sync(ctx, c)
+	err = x.sync(ctx, name, c)
 	if err != nil && reused && ctx.Err() == nil && !refused(err) {
 		// The peer has closed an idle connection, or was restarted.
 		_ = c.Close()
 		if c, err = x.dial(ctx, name, address); err != nil {
 			return err
 		}
-		err = x.sync(ctx, c)
+		err = x.sync(ctx, name, c)
 	}
 	if err != nil {
 		_ = c.Close()
@@ -46,7 +46,13 @@ func refused(err error) bool {
 	return errors.Is(err, errReported) || errors.As(err, &refusal)
 }
 
-func (x *Exchange) sync(ctx context.Context, c *conn) error {
+// asker sends a request and reads the answer, which is of one of the kinds
+// wanted.
+type asker interface {
+	ask(ctx context.Context, request message, want ...kind) (message, error)
+}
+
+func (x *Exchange) sync(ctx context.Context, peer string, c asker) error {
 	store := x.cfg.Store
 	places := store.Places()
 	news, err := c.ask(ctx, message{kind: kindSync, places: &places}, kindNews, kindNames)
@@ -69,7 +75,7 @@ func (x *Exchange) sync(ctx context.Context, c *conn) error {
 			}
 			delta.Blobs = blobs.blobs
 		}
-		if err := x.applied(c.peer, Repair, store.Apply(delta)); err != nil {
+		if err := x.applied(peer, Repair, store.Apply(delta)); err != nil {
 			return err
 		}
 	}
@@ -81,7 +87,7 @@ func (x *Exchange) sync(ctx context.Context, c *conn) error {
 
 // push sends frames, and with them the schemas and identities that the peer
 // says it lacks.
-func (x *Exchange) push(ctx context.Context, c *conn, frames []state.Relayed) error {
+func (x *Exchange) push(ctx context.Context, c asker, frames []state.Relayed) error {
 	if len(frames) == 0 {
 		return nil
 	}

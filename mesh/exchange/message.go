@@ -168,13 +168,11 @@ func (m *message) encode() []byte {
 		}
 	}
 	number(fieldGroups, uint64(m.groups))
-	have := m.have
 	if m.places != nil {
 		number(fieldRoster, m.places.Roster)
 		raw(fieldNumbers, m.places.Numbers)
-		have = m.places.Gone
 	}
-	for _, h := range have {
+	for _, h := range m.have {
 		e := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), h.Name)
 		e = protowire.AppendVarint(protowire.AppendTag(e, 2, protowire.VarintType), h.Version.Epoch)
 		e = protowire.AppendVarint(protowire.AppendTag(e, 3, protowire.VarintType), h.Version.Number)
@@ -203,7 +201,7 @@ func (m *message) encode() []byte {
 func (m *message) decode(b []byte) error {
 	items := 0
 	var places state.Places
-	err := frame.Fields(b, func(n protowire.Number, v frame.Value) error {
+	return frame.Fields(b, func(n protowire.Number, v frame.Value) error {
 		if items++; items > maxItems {
 			return fmt.Errorf("more than %d entries in a message", maxItems)
 		}
@@ -263,8 +261,4 @@ func (m *message) decode(b []byte) error {
 		}
 		return nil
 	})
-	if m.places != nil {
-		m.places.Gone, m.have = m.have, nil
-	}
-	return err
 }

@@ -85,14 +85,10 @@ func (x *Exchange) answer(peer string, request message) (message, error) {
 		out := x.cfg.Received(peer, request.groups, state.Delta{Frames: request.frames, Blobs: request.blobs})
 		return message{}, x.applied(peer, Fast, out)
 	case kindSync:
-		if request.places != nil {
-			have, ok := store.At(*request.places)
-			if !ok {
-				return message{kind: kindNames}, nil
-			}
-			request.have = have
+		frames, wants, refusal, ok := x.diff(request)
+		if !ok {
+			return message{kind: kindNames}, nil
 		}
-		frames, wants, refusal := store.Diff(request.have, deltaBudget)
 		if refusal != nil {
 			x.cfg.Observer.Refused(peer, refusal)
 			if refusal.Hostile {
@@ -110,6 +106,16 @@ func (x *Exchange) answer(peer string, request message) (message, error) {
 	default:
 		return message{}, unexpected(request.kind)
 	}
+}
+
+// diff compares the digest of a request with what is held. It is false for a
+// digest by places of another roster.
+func (x *Exchange) diff(request message) (frames []state.Relayed, wants []string, refusal *state.Refusal, ok bool) {
+	if request.places != nil {
+		return x.cfg.Store.DiffPlaces(*request.places, deltaBudget)
+	}
+	frames, wants, refusal = x.cfg.Store.Diff(request.have, deltaBudget)
+	return frames, wants, refusal, true
 }
 
 // enter counts a connection of peer in, and refuses one too many.

@@ -46,8 +46,7 @@ const (
 // asks them to pass the frames on. It encodes once and waits for nobody: what
 // a slow peer does not take is dropped.
 func (x *Exchange) Cast(to []string, groups int, d state.Delta) error {
-	m := message{kind: kindCast, groups: groups, frames: d.Frames, blobs: d.Blobs}
-	b, err := m.marshal()
+	b, err := EncodeCast(groups, d)
 	if err != nil {
 		return err
 	}
@@ -231,7 +230,7 @@ func (s *stream) sync(ctx context.Context, address string) (tried bool, _ error)
 	if s.conn == nil {
 		return false, nil
 	}
-	err := s.x.sync(ctx, s.conn)
+	err := s.x.sync(ctx, s.peer, s.conn)
 	if err == nil {
 		return true, nil
 	}

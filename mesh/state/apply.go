@@ -95,7 +95,7 @@ func (s *Store) Apply(d Delta) Outcome {
 }
 
 func (s *Store) apply(r Relayed, blobs map[frame.Hash][]byte) (bool, *Refusal) {
-	f, err := frame.Parse(r.Raw, s.cfg.Limits)
+	f, err := s.cfg.Reader.Head(r.Raw)
 	if err != nil {
 		return false, &Refusal{ReasonGarbage, true, err}
 	}
@@ -111,10 +111,6 @@ func (s *Store) apply(r Relayed, blobs map[frame.Hash][]byte) (bool, *Refusal) {
 	if r.Age < 0 || r.Age > s.cfg.ForgetAfter {
 		return false, &Refusal{ReasonTooOld, false, fmt.Errorf("a frame of %s that is %v old", f.Node, r.Age)}
 	}
-	// What is kept must not hold on to the message it came in.
-	if f, err = frame.Parse(bytes.Clone(r.Raw), s.cfg.Limits); err != nil {
-		return false, &Refusal{ReasonGarbage, true, err}
-	}
 	identity, schema, refusal := s.resolve(f, blobs)
 	if refusal != nil {
 		return false, refusal
@@ -123,13 +119,10 @@ func (s *Store) apply(r Relayed, blobs map[frame.Hash][]byte) (bool, *Refusal) {
 	if err != nil {
 		return false, RefusalFor(ReasonIdentity, err)
 	}
-	if err := f.Verify(s.cfg.Cluster, key); err != nil {
-		return false, &Refusal{ReasonSignature, true, fmt.Errorf("a frame of %s: %w", f.Node, err)}
-	}
 	made := s.cfg.Now().Add(-r.Age)
-	snapshot, err := f.Snapshot(schema.schema, s.cfg.Limits, made)
-	if err != nil {
-		return false, &Refusal{ReasonGarbage, true, err}
+	f, snapshot, refusal := s.cfg.Reader.Open(f, key, schema.schema, made)
+	if refusal != nil {
+		return false, refusal
 	}
 
 	s.mu.Lock()

@@ -25,11 +25,6 @@ func (s *Store) Digest() []Have {
 	for i, n := range r.nodes {
 		have = append(have, Have{r.names[i], n.frame.Version, s.young(n, now)})
 	}
-	return append(have, s.gone()...)
-}
-
-func (s *Store) gone() []Have {
-	have := make([]Have, 0, len(s.tombstones))
 	for name, t := range s.tombstones {
 		have = append(have, Have{Name: name, Version: t.version})
 	}

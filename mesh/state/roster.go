@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/grapevine-mesh/grapevine/mesh/frame"
 )
 
 // roster is the held nodes in the order of their names. Two stores that hold
@@ -42,11 +44,11 @@ func (s *Store) sorted() *roster {
 }
 
 // Places is a digest without names: the numbers of the frames held, in the
-// order of a roster that both sides have.
+// order of a roster that both sides have. Names that have been forgotten are
+// in neither's roster, so that nobody sends them.
 type Places struct {
 	Roster  uint64 // sum of the roster
 	Numbers []byte // for each node a varint: number<<1, and 1 if it has just arrived
-	Gone    []Have // forgotten names, so that they are not sent again
 }
 
 // Places returns what this node holds, in a form of some three bytes a node.
@@ -55,7 +57,7 @@ func (s *Store) Places() Places {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.sorted()
-	p := Places{Roster: r.sum, Numbers: make([]byte, 0, 3*len(r.nodes)), Gone: s.gone()}
+	p := Places{Roster: r.sum, Numbers: make([]byte, 0, 3*len(r.nodes))}
 	for _, n := range r.nodes {
 		p.Numbers = binary.AppendUvarint(p.Numbers, n.frame.Version.Number<<1|flag(s.young(n, now)))
 	}
@@ -69,26 +71,45 @@ func flag(b bool) uint64 {
 	return 0
 }
 
-// At reads p by this node's roster. It is false if the peer's is another one:
-// then the peer has to say names.
-func (s *Store) At(p Places) ([]Have, bool) {
+// DiffPlaces is Diff with a digest by places. ok is false if the peer's roster
+// is another one: then the peer has to say names.
+func (s *Store) DiffPlaces(p Places, budget int) (news []Relayed, wants []string, refusal *Refusal, ok bool) {
+	now := s.cfg.Now()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	r := s.sorted()
 	if r.sum != p.Roster {
-		return nil, false
+		s.mu.Unlock()
+		return nil, nil, nil, false
 	}
-	have := make([]Have, 0, len(r.nodes)+len(p.Gone))
-	b := p.Numbers
+	theirs := p.Numbers
+	var ourselves *frame.Version // as the peer knows this node
 	for i, n := range r.nodes {
-		number, size := binary.Uvarint(b)
+		number, size := binary.Uvarint(theirs)
 		if size <= 0 {
-			return nil, false
+			s.mu.Unlock()
+			return nil, nil, nil, false
 		}
-		b = b[size:]
+		theirs = theirs[size:]
 		h := Have{Name: r.names[i], Version: n.frame.Version, Young: number&1 == 1}
 		h.Version.Number = number >> 1
-		have = append(have, h)
+		if h.Name == s.cfg.Self {
+			ourselves = &h.Version
+		}
+		switch {
+		case h.Version.Newer(n.frame.Version):
+			if h.Name != s.cfg.Self && !(h.Young && next(h.Version, n.frame.Version)) {
+				wants = append(wants, h.Name)
+			}
+		case n.frame.Version.Newer(h.Version) && !(s.young(n, now) && next(n.frame.Version, h.Version)):
+			if budget -= len(n.frame.Raw); budget >= 0 {
+				news = append(news, Relayed{Raw: n.frame.Raw, Age: now.Sub(n.made)})
+			}
+		}
 	}
-	return append(have, p.Gone...), len(b) == 0
+	s.mu.Unlock()
+	if ourselves != nil {
+		refusal = s.hearOwnName(*ourselves)
+	}
+	wants = slices.DeleteFunc(wants, func(name string) bool { return !s.cfg.Trust.Member(name) })
+	return news, wants, refusal, len(theirs) == 0
 }

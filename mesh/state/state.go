@@ -40,6 +40,9 @@ type Config struct {
 	Settle time.Duration
 	Now    func() time.Time // with a monotonic reading
 
+	// Reader reads the frames of peers; nil: each is verified and decoded here.
+	Reader Reader
+
 	// Start is called when the node begins a new epoch, before the first
 	// frame of it: the place to make the epoch outlive a crash.
 	Start func(epoch uint64)
@@ -90,6 +93,9 @@ const tombstoneAge = time.Hour
 // New returns an empty store that will speak for cfg.Self in an epoch after
 // lastEpoch.
 func New(cfg Config, lastEpoch uint64) *Store {
+	if cfg.Reader == nil {
+		cfg.Reader = verifier{cfg.Cluster, cfg.Limits}
+	}
 	return &Store{
 		cfg: cfg, self: frame.Sum(cfg.Identity), up: cfg.Now(), epoch: lastEpoch,
 		nodes: map[string]*node{}, tombstones: map[string]tombstone{}, blobs: map[frame.Hash]*blob{},

@@ -1,0 +1,42 @@
+package state
+
+import "github.com/grapevine-mesh/grapevine/mesh/frame"
+
+// Simulations begin where a cluster is after days. The two functions below
+// bring a store there.
+
+// Resume makes the next frame of this node the one after v.
+func (s *Store) Resume(v frame.Version) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch, s.number, s.started = v.Epoch, v.Number, true
+}
+
+// Adopt takes over all that other holds, but what it holds of this node. The
+// two stores share what they hold alike.
+func (s *Store) Adopt(other *Store) {
+	other.mu.RLock()
+	defer other.mu.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.roster = nil
+	nodes, blobs := make([]node, 0, len(other.nodes)), make([]blob, 0, len(other.blobs))
+	for h, b := range other.blobs {
+		if s.blobs[h] == nil {
+			blobs = append(blobs, blob{raw: b.raw, schema: b.schema})
+			s.blobs[h] = &blobs[len(blobs)-1]
+		}
+	}
+	for name, n := range other.nodes {
+		if name == s.cfg.Self {
+			continue
+		}
+		if old := s.nodes[name]; old != nil {
+			s.release(old.frame)
+		}
+		s.blobs[n.frame.Schema].refs++
+		s.blobs[n.frame.Identity].refs++
+		nodes = append(nodes, *n)
+		s.nodes[name] = &nodes[len(nodes)-1]
+	}
+}
