@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/grapevine-mesh/grapevine/mesh/exchange"
 	"github.com/grapevine-mesh/grapevine/mesh/reach"
 	"github.com/grapevine-mesh/grapevine/mesh/state"
 )
@@ -43,7 +44,7 @@ type reacher struct {
 	*Mesh
 	judge reach.Judge
 	said  observations
-	found chan Member // answered, although the gossip has given them up
+	found chan Member // there, although the gossip of either end does not say so
 
 	names, neighbours []string // the latter among the former; of the loop alone
 
@@ -216,8 +217,12 @@ func (r *reacher) probe(ctx context.Context, name string, member Member) {
 			w.next = began.Add(probeUrgent)
 		}
 	})
-	if err == nil {
+	switch {
+	case err == nil:
 		r.welcome(ctx, name, member, pinged && gossipErr != nil)
+	case errors.Is(err, exchange.ErrRefused):
+		// Most likely its gossip has missed us, and would for half a minute.
+		r.meet(member)
 	}
 }
 
@@ -228,10 +233,15 @@ func (r *reacher) welcome(ctx context.Context, name string, member Member, deaf 
 		r.observer.round(r.exchange.Sync(ctx, name, member.Exchange), name)
 	}
 	if member.State == MemberFailed && !deaf {
-		select {
-		case r.found <- member:
-		default:
-		}
+		r.meet(member)
+	}
+}
+
+// meet has a member told by the gossip who is here.
+func (r *reacher) meet(member Member) {
+	select {
+	case r.found <- member:
+	default: // there is enough to do, and the next try comes soon
 	}
 }
 

@@ -10,8 +10,9 @@ import (
 // rejoinPause is the least time between two joins of one address.
 const rejoinPause = 5 * time.Second
 
-// rejoin joins members that answer although the gossip has given them up,
-// until ctx ends. Serf itself tries one of them each half minute.
+// rejoin joins members that are there although the gossip has given them up,
+// or has not told them of us, until ctx ends. Serf itself exchanges its lists
+// with one member each half minute.
 func (r *reacher) rejoin(ctx context.Context) {
 	tried := map[string]time.Time{}
 	for {
@@ -29,7 +30,7 @@ func (r *reacher) rejoin(ctx context.Context) {
 			}
 			tried[member.Addr] = time.Now()
 			err := r.gossip.join(member.Addr)
-			level.Debug(r.logger).Log("msg", "joined a member that had been given up", "peer", member.Addr, "err", err)
+			level.Debug(r.logger).Log("msg", "joined a member that is there", "peer", member.Addr, "err", err)
 		}
 	}
 }

@@ -54,7 +54,7 @@ func (c *conn) ask(ctx context.Context, request message, want ...kind) (message,
 		return answer, nil
 	}
 	if answer.kind == kindRefused {
-		return message{}, fmt.Errorf("%s refused us: %.200q", c.peer, answer.reason)
+		return message{}, fmt.Errorf("%s %w: %.200q", c.peer, ErrRefused, answer.reason)
 	}
 	return message{}, unexpected(answer.kind)
 }

@@ -2,7 +2,12 @@ package exchange
 
 import (
 	"context"
+	"errors"
 )
+
+// ErrRefused is wrapped by the error of a call whose peer does not take us:
+// the way to it works.
+var ErrRefused = errors.New("refused us")
 
 // Ping asks the peer called name at address for a sign of life, over the
 // connection that an exchange would use. Whatever the peer is busy with, it

@@ -166,11 +166,11 @@ func TestPicture(t *testing.T) {
 				s.between([]string{"n1"}, []string{"n2"}, Link{Shut, Open, Open})
 				s.between([]string{"n2"}, []string{"n1"}, Link{Shut, Open, Open})
 			},
-			findings: []string{"warning exchange the exchange between n1 and n2 fails while the gossip works: is its port filtered?"},
+			findings: []string{"warning exchange the exchange between n1 and n2 fails while the gossip works: is its port filtered, or a certificate refused?"},
 		},
 		"exchange cut from one to another": {
 			make:     func(s *scene) { s.between([]string{"n4"}, []string{"n5"}, Link{Shut, Open, Open}) },
-			findings: []string{"warning exchange the exchange from n4 to n5 fails while the gossip works: is its port filtered?"},
+			findings: []string{"warning exchange the exchange from n4 to n5 fails while the gossip works: is its port filtered, or a certificate refused?"},
 		},
 		"one way": {
 			make: func(s *scene) { // nothing comes back to either, but n1 hears n2

@@ -125,7 +125,7 @@ func (b *bundle) finding() Finding {
 	case OneWay:
 		f.Text = fmt.Sprintf("cut in one direction: packets from %s to %s get lost, those from %s to %s arrive", from, to, to, from)
 	case ExchangeCut:
-		f.Text = fmt.Sprintf("the exchange %s fails while the gossip works: is its port filtered?", between)
+		f.Text = fmt.Sprintf("the exchange %s fails while the gossip works: is its port filtered, or a certificate refused?", between)
 	case GossipCut:
 		f.Text = fmt.Sprintf("the gossip %s fails while the exchange works: is its port filtered, TCP or UDP?", between)
 	default:
