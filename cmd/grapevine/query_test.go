@@ -39,7 +39,12 @@ func clusterStatus(worst health.Status) web.Status {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	return web.Status{
 		Node: "n1", Version: "1.0.0", Time: now, Status: worst,
-		Partition: web.Partition{Known: 2, Up: 1},
+		Partition: web.Partition{
+			Known: 2, Up: 1, Reached: []string{"n1"}, OtherSide: []string{"n2", "n3"},
+			Findings: []web.Finding{{
+				Kind: "split", Status: health.Critical, Reason: "n1 is cut off", Nodes: []string{"n1", "n2", "n3"}, Since: now.Add(-42 * time.Second),
+			}},
+		},
 		Problems: []web.Problem{{
 			Node: "n2", Check: "disk", Subject: "/var/lib/etcd", Status: worst, Reason: "fsync took 2 s",
 			Since: now.Add(-90 * time.Minute),
@@ -66,6 +71,7 @@ func TestStatusExitCodes(t *testing.T) {
 func TestStatusText(t *testing.T) {
 	_, stdout, _ := execute(t, "status", "--url", answering(t, web.StatusPath, clusterStatus(health.Critical)))
 	want := `CRITICAL: 1 of 2 nodes heard, as seen from n1
+CRITICAL: n1 is cut off (for 42s, since 2026-05-01 11:59:18 UTC)
 
 STATUS    NODE  CHECK  SUBJECT        SINCE  REASON
 CRITICAL  n2    disk   /var/lib/etcd  1h30m  fsync took 2 s

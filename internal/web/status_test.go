@@ -10,6 +10,7 @@ import (
 
 	"github.com/grapevine-mesh/grapevine/health"
 	"github.com/grapevine-mesh/grapevine/mesh"
+	"github.com/grapevine-mesh/grapevine/mesh/reach"
 )
 
 func TestStatus(t *testing.T) {
@@ -19,7 +20,7 @@ func TestStatus(t *testing.T) {
 	age := func(s float64) *float64 { return &s }
 	want := Status{
 		Node: "a", Version: "1.2.3", Time: noon, Status: health.Critical,
-		Partition: Partition{Known: 5, Up: 3},
+		Partition: Partition{Known: 5, Up: 3, Reached: []string{"a"}, Findings: []Finding{}},
 		Problems: []Problem{
 			{
 				Node: "b", Check: "disk", Subject: "/var", Status: health.Critical, Reason: "slow",
@@ -37,6 +38,36 @@ func TestStatus(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// What a side of a split tells of itself and of the other.
+func TestStatusOfASplit(t *testing.T) {
+	view := mesh.View{
+		Self: "a",
+		Nodes: []mesh.Node{
+			{Name: "a", Up: true, Snapshot: &health.Snapshot{Results: []health.Result{{Status: health.OK}}}},
+			{Name: "b", Age: 20 * time.Second, Observers: reach.Observers{Looking: 3, Failing: []string{"a", "c"}}},
+		},
+		Partition: reach.Picture{
+			Known: 3, Reached: []string{"a"}, OtherSide: []string{"b", "c"}, Since: noon.Add(-time.Minute), View: 7,
+			Findings: []reach.Finding{{Kind: reach.Split, Status: health.Critical, Text: "split", About: []string{"a", "b", "c"}, Since: noon.Add(-time.Minute)}},
+		},
+	}
+	got := statusOf(view, "a", "1", noon)
+	want := Partition{
+		Known: 2, Up: 1, Reached: []string{"a"}, OtherSide: []string{"b", "c"}, Since: noon.Add(-time.Minute), View: 7,
+		Findings: []Finding{{"split", health.Critical, "split", []string{"a", "b", "c"}, noon.Add(-time.Minute)}},
+	}
+	if diff := cmp.Diff(want, got.Partition); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got.Status != health.Critical {
+		t.Errorf("a split is %v", got.Status)
+	}
+	b := got.Nodes[1]
+	if b.Reason != "no data for 20s; not reached by 2 of the 3 that look at it" || b.Observers.Looking != 3 || len(b.Observers.Failing) != 2 {
+		t.Errorf("of b: %+v", b)
 	}
 }
 
