@@ -46,7 +46,7 @@ func (m *Mesh) Announce(a Announcement) error {
 // announcement reads what the tags of a member on host say. A value that is
 // none is left out: a member may be newer, or lie.
 func announcement(tags map[string]string, host string) Announcement {
-	a := Announcement{Maintenance: tags[tagMaintenance][:min(len(tags[tagMaintenance]), maxMaintenance)]}
+	a := Announcement{Maintenance: printable(tags[tagMaintenance][:min(len(tags[tagMaintenance]), maxMaintenance)])}
 	if echo := dialable(tags[tagEcho], host); echo != "" {
 		if _, err := netip.ParseAddrPort(echo); err == nil {
 			a.Echo = echo

@@ -64,10 +64,15 @@ func (l Limits) frame() frame.Limits {
 	}
 }
 
+// validNode holds names to what can be shown anywhere.
+func validNode(name string) bool {
+	return name != "" && len(name) <= 128 && !strings.Contains(name, " ") && printable(name) == name
+}
+
 // validate names the first field that no mesh can work with.
 func (c *Config) validate() error {
 	switch {
-	case c.Node == "" || len(c.Node) > 128 || strings.ContainsAny(c.Node, " \t\r\n\x00"):
+	case !validNode(c.Node):
 		return fmt.Errorf("--node.name: %q is not a name of 1 to 128 characters without blanks", c.Node)
 	case c.Cluster == "" || len(c.Cluster) > 64:
 		return fmt.Errorf("--mesh.cluster: %q is not a name of 1 to 64 characters", c.Cluster)

@@ -67,10 +67,21 @@ func (e *endorsement) encode() []byte {
 	return protowire.AppendBytes(protowire.AppendTag(b, fieldEndorsement, protowire.BytesType), e.signature)
 }
 
+const (
+	// maxEndorsement bounds an identity: a chain of several certificates with
+	// RSA keys is a quarter of it.
+	maxEndorsement = 32 << 10
+	// maxRSA bounds what verifying costs, in bits.
+	maxRSA = 8192
+)
+
 // parseEndorsement reads an identity and checks that its certificate has
 // signed its key. Whether the certificate is to be trusted is another question.
 func parseEndorsement(cluster string, encoded []byte) (endorsement, []*x509.Certificate, error) {
 	var e endorsement
+	if len(encoded) > maxEndorsement {
+		return e, nil, fmt.Errorf("%d bytes; %d are allowed", len(encoded), maxEndorsement)
+	}
 	if err := frame.Fields(encoded, func(n protowire.Number, v frame.Value) error {
 		switch n {
 		case fieldChain:
@@ -103,6 +114,9 @@ func parseEndorsement(cluster string, encoded []byte) (endorsement, []*x509.Cert
 	case *ecdsa.PublicKey:
 		good = ecdsa.VerifyASN1(key, digest[:], e.signature)
 	case *rsa.PublicKey:
+		if key.N.BitLen() > maxRSA {
+			return e, nil, fmt.Errorf("an RSA key of %d bits; %d are allowed", key.N.BitLen(), maxRSA)
+		}
 		good = rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], e.signature) == nil
 	default:
 		return e, nil, fmt.Errorf("keys of type %T are not supported", key)

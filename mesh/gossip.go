@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/hashicorp/memberlist"
 	"github.com/hashicorp/serf/serf"
@@ -30,10 +32,14 @@ type gossip struct {
 	serf    *serf.Serf
 	addr    string   // host:port as others reach it; memberlist's own is not safe to read later
 	packets *inbound // from whom packets come
+	streams *fewStreams
 	events  chan serf.Event
 
-	mu      sync.RWMutex // guards members
-	members map[string]Member
+	most int // members
+
+	mu       sync.RWMutex // guards all below
+	members  map[string]Member
+	admitted map[string]bool // since members was made anew
 }
 
 // The tags of a member. All of them together may take 512 bytes.
@@ -88,11 +94,12 @@ func listenGossip(cfg gossipConfig) (*gossip, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--mesh.bind: %w", err)
 	}
-	m.Transport = transport
+	streams := boundStreams(transport, cfg.refused)
+	m.Transport = streams
 
 	g := &gossip{
 		self: cfg.Node, cluster: cfg.Cluster, refused: cfg.refused, left: cfg.left, now: cfg.Now, changed: cfg.changed, heard: cfg.heard, asked: cfg.asked,
-		packets: packets, events: make(chan serf.Event, 1024), members: map[string]Member{},
+		packets: packets, streams: streams, events: make(chan serf.Event, 1024), most: cfg.Limits.Members, members: map[string]Member{}, admitted: map[string]bool{},
 	}
 	s := serf.DefaultConfig()
 	s.NodeName, s.MemberlistConfig, s.LogOutput = cfg.Node, m, cfg.logs
@@ -201,11 +208,41 @@ func dialable(tag, host string) string {
 func (g *gossip) NotifyMerge(members []*serf.Member) error {
 	for _, m := range members {
 		if cluster := m.Tags[tagCluster]; cluster != g.cluster {
-			err := fmt.Errorf("%s at %s belongs to cluster %q, not to %q", m.Name, m.Addr, cluster, g.cluster)
+			err := fmt.Errorf("%.100q at %s belongs to cluster %.100q, not to %q", m.Name, m.Addr, cluster, g.cluster)
 			g.refused("cluster", err)
 			return err
 		}
+		if !validNode(m.Name) {
+			err := fmt.Errorf("%.200q at %s is no name for a node", m.Name, m.Addr)
+			g.refused(reasonMemberName, err)
+			return err
+		}
+		if err := g.admit(m.Name); err != nil {
+			g.refused(reasonMembers, err)
+			return err
+		}
 	}
+	return nil
+}
+
+// Why members are refused, beside "cluster".
+const (
+	reasonMemberName = "member_name" // no name that a node may have
+	reasonMembers    = "members"     // more than Limits.Members
+)
+
+// admit counts who is new, and refuses whoever is one too many: whoever holds
+// a key of the gossip can invent members.
+func (g *gossip) admit(name string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, known := g.members[name]; known || g.admitted[name] {
+		return nil
+	}
+	if len(g.members)+len(g.admitted) >= g.most {
+		return fmt.Errorf("%.100q would be member number %d", name, len(g.members)+len(g.admitted)+1)
+	}
+	g.admitted[name] = true
 	return nil
 }
 
@@ -288,17 +325,31 @@ func (g *gossip) refresh() {
 		members[m.Name] = member
 	}
 	g.members = members
+	maps.DeleteFunc(g.admitted, func(name string, _ bool) bool { _, ok := members[name]; return ok })
+	if len(members) < g.most/2 {
+		clear(g.admitted) // and those serf has not taken in after all
+	}
 	g.mu.Unlock()
 	g.changed(members)
+}
+
+// printable takes out of what others say what could play tricks on a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 func memberOf(m serf.Member) Member {
 	host := m.Addr.String()
 	member := Member{
 		Addr:        net.JoinHostPort(host, strconv.Itoa(int(m.Port))),
-		Exchange:    dialable(m.Tags[tagExchange], host),
-		Web:         dialable(m.Tags[tagWeb], host),
-		Version:     m.Tags[tagVersion],
+		Exchange:    dialable(printable(m.Tags[tagExchange]), host),
+		Web:         dialable(printable(m.Tags[tagWeb]), host),
+		Version:     printable(m.Tags[tagVersion]),
 		fingerprint: m.Tags[tagFingerprint],
 
 		Announcement: announcement(m.Tags, host),
@@ -318,7 +369,7 @@ func memberOf(m serf.Member) Member {
 			if member.Tags == nil {
 				member.Tags = map[string]string{}
 			}
-			member.Tags[name] = v
+			member.Tags[printable(name)] = printable(v)
 		}
 	}
 	return member

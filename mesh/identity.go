@@ -77,7 +77,9 @@ func makeIdentity(cluster, node string, certificate tls.Certificate, authority *
 	if err != nil {
 		return nil, fmt.Errorf("the mesh certificate: %w", err)
 	}
-	id.encoded = e.encode()
+	if id.encoded = e.encode(); len(id.encoded) > maxEndorsement {
+		return nil, fmt.Errorf("the mesh certificate: with its chain it takes %d bytes; %d are allowed", len(id.encoded), maxEndorsement)
+	}
 	return id, nil
 }
 

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"maps"
 	"sync"
 	"time"
 )
@@ -12,8 +13,9 @@ type oncePerMinute struct {
 	last map[string]time.Time
 }
 
-// maxTopics bounds the topics remembered; past it all are due again.
-const maxTopics = 1000
+// maxTopics bounds the topics of a minute. Those past it are not logged: who
+// can invent topics could fill the log as well.
+const maxTopics = 100
 
 func newOncePerMinute() *oncePerMinute { return &oncePerMinute{last: map[string]time.Time{}} }
 
@@ -25,7 +27,10 @@ func (o *oncePerMinute) due(topic string) bool {
 		return false
 	}
 	if len(o.last) >= maxTopics {
-		clear(o.last)
+		maps.DeleteFunc(o.last, func(_ string, at time.Time) bool { return time.Since(at) >= time.Minute })
+		if len(o.last) >= maxTopics {
+			return false
+		}
 	}
 	o.last[topic] = time.Now()
 	return true

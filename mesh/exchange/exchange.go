@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -74,6 +73,10 @@ const (
 const (
 	maxConns        = 1024
 	maxConnsPerPeer = 8
+	// Of connections whose peer has not proved its name yet, so that strangers
+	// leave room for peers.
+	maxWaiting        = 256
+	maxWaitingPerHost = 64
 	helloTimeout    = 3 * time.Second
 	requestTimeout  = 5 * time.Second
 	idleTimeout     = time.Minute
@@ -86,7 +89,8 @@ type Exchange struct {
 	mu      sync.Mutex         // guards all below
 	idle    map[string]*conn   // by peer name: open connections nobody uses now
 	peers   map[string]int     // connections served, by peer name
-	open    map[net.Conn]bool  // connections served
+	open    map[net.Conn]bool  // connections served; true: the peer has proved its name
+	waiting map[string]int     // connections whose peer has not, by remote host
 	streams map[string]*stream // by peer name: the fast path
 	renewed int                // how often; connections of before are not used again
 
@@ -96,7 +100,7 @@ type Exchange struct {
 
 // New returns an Exchange. It opens nothing.
 func New(cfg Config) *Exchange {
-	return &Exchange{cfg: cfg, idle: map[string]*conn{}, peers: map[string]int{}, open: map[net.Conn]bool{}, streams: map[string]*stream{}}
+	return &Exchange{cfg: cfg, idle: map[string]*conn{}, peers: map[string]int{}, open: map[net.Conn]bool{}, waiting: map[string]int{}, streams: map[string]*stream{}}
 }
 
 // Serve answers peers on l, and casts to them, until ctx ends; then it closes
@@ -125,8 +129,8 @@ func (x *Exchange) Serve(ctx context.Context, l net.Listener) error {
 				}
 				continue
 			}
-			if !x.admit(c) {
-				x.refuse(c.RemoteAddr().String(), ReasonCrowd, fmt.Errorf("more than %d connections", maxConns))
+			if err := x.admit(c); err != nil {
+				x.refuse(c.RemoteAddr().String(), ReasonCrowd, err)
 				_ = c.Close()
 				continue
 			}
@@ -139,23 +143,6 @@ func (x *Exchange) Serve(ctx context.Context, l net.Listener) error {
 		return nil
 	})
 	return group.Wait()
-}
-
-func (x *Exchange) admit(c net.Conn) bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if len(x.open) >= maxConns {
-		return false
-	}
-	x.open[c] = true
-	return true
-}
-
-func (x *Exchange) dismiss(c net.Conn) {
-	x.mu.Lock()
-	delete(x.open, c)
-	x.mu.Unlock()
-	_ = c.Close()
 }
 
 func (x *Exchange) closeAll() {

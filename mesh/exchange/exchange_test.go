@@ -331,3 +331,47 @@ func FuzzReadMessage(f *testing.F) {
 		}
 	})
 }
+
+// Strangers who open connections and say nothing leave room for peers.
+func TestStrangersLeaveRoom(t *testing.T) {
+	a, b := listen(t, "a"), listen(t, "b")
+	for range 2 * maxWaitingPerHost {
+		c, err := net.Dial("tcp", a.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for a.last() != ReasonCrowd && time.Now().Before(deadline) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	a.mu.Lock()
+	refusals := len(a.refusals)
+	a.mu.Unlock()
+	if refusals != maxWaitingPerHost {
+		t.Errorf("%d of %d strangers were turned away", refusals, 2*maxWaitingPerHost)
+	}
+	// They are given helloTimeout; then b, from the same host, gets in.
+	for a.Exchange.mu.Lock(); len(a.waiting) > 0; a.Exchange.mu.Lock() {
+		a.Exchange.mu.Unlock()
+		if time.Now().After(deadline) {
+			t.Fatal("they are waited for without end")
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	open := len(a.open)
+	a.Exchange.mu.Unlock()
+	if open != 0 {
+		t.Errorf("%d connections are open", open)
+	}
+	b.publish(t, 1)
+	if err := b.Sync(t.Context(), "a", a.addr); err != nil {
+		t.Error(err)
+	}
+	a.Exchange.mu.Lock()
+	defer a.Exchange.mu.Unlock()
+	if len(a.waiting) != 0 || len(a.open) != 1 {
+		t.Errorf("%v wait, %d are open", a.waiting, len(a.open))
+	}
+}

@@ -38,6 +38,7 @@ func (x *Exchange) serve(ctx context.Context, raw net.Conn) {
 		_ = writeMessage(c, message{kind: kindRefused, reason: err.Error()})
 		return
 	}
+	x.known(raw)
 	defer x.leave(c.peer)
 	if err := writeMessage(c, x.hello()); err != nil {
 		return

@@ -69,6 +69,19 @@ type Outcome struct {
 	Refused []*Refusal
 }
 
+// maxDistrusted bounds the identities of one delta that are judged in vain: each
+// costs the verification of a certificate, and who relays it may be honest.
+const maxDistrusted = 64
+
+// distrust reports whether it took judging an identity to refuse.
+func (r *Refusal) distrust() bool {
+	switch r.Reason {
+	case ReasonIdentity, ReasonAuthority, ReasonExpired, ReasonNotYetValid:
+		return true
+	}
+	return false
+}
+
 // Apply takes in what is newer and rightful. It stops at the first hostile
 // frame, and what came before it stays: that was signed by its own node.
 func (s *Store) Apply(d Delta) Outcome {
@@ -77,12 +90,16 @@ func (s *Store) Apply(d Delta) Outcome {
 		blobs[frame.Sum(raw)] = raw
 	}
 	var out Outcome
+	distrusted := 0
 	for _, r := range d.Frames {
 		applied, refusal := s.apply(r, blobs)
 		switch {
 		case refusal != nil:
 			out.Refused = append(out.Refused, refusal)
-			if refusal.Hostile {
+			if refusal.distrust() {
+				distrusted++
+			}
+			if refusal.Hostile || distrusted >= maxDistrusted {
 				return out
 			}
 		case applied:

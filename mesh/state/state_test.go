@@ -3,6 +3,7 @@ package state
 import (
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -283,5 +284,24 @@ func TestSchemaIsShared(t *testing.T) {
 	nodes := b.Nodes()
 	if nodes[0].Snapshot.Schema != nodes[1].Snapshot.Schema {
 		t.Error("two nodes of one schema hold it twice")
+	}
+}
+
+// A relay that hands on one untrusted identity after the other is not listened
+// to for long.
+func TestDistrustIsBounded(t *testing.T) {
+	r := newRealm(t)
+	b := r.store("b", 0)
+	var d Delta
+	for i := range 2 * maxDistrusted {
+		thief := r.store(fmt.Sprint("thief", i), 0)
+		thief.cfg.Self = fmt.Sprint("n", i)
+		r.members[thief.cfg.Self] = true
+		publish(t, thief, 1)
+		one := delta(t, thief)
+		d.Frames, d.Blobs = append(d.Frames, one.Frames...), append(d.Blobs, one.Blobs...)
+	}
+	if out := b.Apply(d); len(out.Refused) != maxDistrusted || out.Refused[0].Reason != ReasonIdentity {
+		t.Errorf("%d of %d were judged: %v", len(out.Refused), len(d.Frames), out.Refused[0])
 	}
 }
