@@ -56,6 +56,13 @@ bench: build packages $(BIN)/etcd $(BIN)/node_exporter $(addprefix $(BIN)/,$(kub
 	@$(GO) build -o $(BIN)/bench ./test/bench
 	@exec $(BIN)/bench $(BENCH_ARGS)
 
+# NODES=1000 runs one case, LOSS=0.02 DEAD=0.02 with faults; without NODES all
+# cases are run.
+.PHONY: bench-mesh
+bench-mesh: ## Measure the mesh among up to 5000 nodes, in virtual time (NODES=1000 LOSS=0.02 DEAD=0.02)
+	@mkdir -p $(BIN) && $(GO) build -o $(BIN)/benchmesh ./test/benchmesh
+	@exec $(BIN)/benchmesh $(if $(NODES),--nodes=$(NODES)) $(if $(LOSS),--loss=$(LOSS)) $(if $(DEAD),--dead=$(DEAD)) $(BENCH_MESH_ARGS)
+
 .PHONY: lint
 lint: $(linter) ## Check formatting, go vet and golangci-lint
 	@unformatted=$$(gofmt -l $$(find . -name '*.go' -not -path './bin/*')); \

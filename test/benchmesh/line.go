@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"math/big"
 	"net"
 	"time"
@@ -72,29 +73,23 @@ func newLine() (*line, error) {
 	return l, err
 }
 
-// seal returns a message as it comes to the near end. What is sealed has to be
+// seal makes of a message what comes to the near end. What is sealed has to be
 // opened in the same order.
-func (l *line) seal(message []byte) ([]byte, error) {
+func (l *line) seal(m *message) error {
 	l.farEnd.out.Reset()
-	_, err := l.far.Write(message)
-	return bytes.Clone(l.farEnd.out.Bytes()), err
+	_, err := l.far.Write(m.bytes)
+	m.bytes = bytes.Clone(l.farEnd.out.Bytes())
+	return err
 }
 
 // open reads a message that was sealed. It is good until the next one.
-func (l *line) open(sealed []byte) ([]byte, error) {
-	l.nearEnd.in.Reset(sealed)
-	if len(l.plain) < len(sealed) {
-		l.plain = make([]byte, 2*len(sealed))
+func (l *line) open(m message) ([]byte, error) {
+	l.nearEnd.in.Reset(m.bytes)
+	if len(l.plain) < m.size {
+		l.plain = make([]byte, 2*m.size)
 	}
-	size := 0
-	for l.nearEnd.in.Len() > 0 {
-		n, err := l.near.Read(l.plain[size:])
-		if err != nil {
-			return nil, err
-		}
-		size += n
-	}
-	return l.plain[:size], nil
+	_, err := io.ReadFull(l.near, l.plain[:m.size])
+	return l.plain[:m.size], err
 }
 
 // send writes a message at the near end.

@@ -21,6 +21,13 @@ type recorder struct {
 	steps   []*step
 }
 
+// message is what comes from another node. Its bytes are sealed, in the end;
+// its size is what it was before.
+type message struct {
+	bytes []byte
+	size  int
+}
+
 // step is one thing that the node had to do: exactly one of the last four is
 // set.
 type step struct {
@@ -28,9 +35,9 @@ type step struct {
 	peer     string
 	snapshot *health.Snapshot // to publish
 	flush    bool
-	message  []byte   // to take in or to answer
-	sync     bool     // to ask peer
-	answers  [][]byte // that peer gave
+	message  message   // to take in or to answer
+	sync     bool      // to ask peer
+	answers  []message // that peer gave
 }
 
 func newRecorder(n *node) *recorder {
@@ -56,7 +63,7 @@ func (r *recorder) said(now time.Duration, s health.Snapshot) { r.add(&step{at: 
 func (r *recorder) flushed(now time.Duration)                 { r.add(&step{at: now, flush: true}) }
 
 func (r *recorder) heard(now time.Duration, peer string, wire []byte) {
-	r.add(&step{at: now, peer: peer, message: wire})
+	r.add(&step{at: now, peer: peer, message: message{wire, len(wire)}})
 }
 
 // asks returns the step that the answers belong to.
@@ -64,4 +71,4 @@ func (r *recorder) asks(now time.Duration, peer string) *step {
 	return r.add(&step{at: now, peer: peer, sync: true})
 }
 
-func (s *step) add(answer []byte) { s.answers = append(s.answers, answer) }
+func (s *step) add(answer []byte) { s.answers = append(s.answers, message{answer, len(answer)}) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"fmt"
@@ -62,15 +63,14 @@ func replay(r *recorder) (cost, error) {
 		return cost{}, err
 	}
 	for _, s := range r.steps {
-		if s.message != nil {
-			if s.message, err = line.seal(s.message); err != nil {
-				return cost{}, err
-			}
+		if s.message.size > 0 {
+			err = line.seal(&s.message)
 		}
 		for i := range s.answers {
-			if s.answers[i], err = line.seal(s.answers[i]); err != nil {
-				return cost{}, err
-			}
+			err = cmp.Or(err, line.seal(&s.answers[i]))
+		}
+		if err != nil {
+			return cost{}, err
 		}
 	}
 	before := heap()
@@ -114,7 +114,7 @@ func (r *replayed) do(s *step) error {
 		r.spread.Publish()
 	case s.flush:
 		r.spread.Flush()
-	case s.message != nil:
+	case s.message.size > 0:
 		message, err := r.line.open(s.message)
 		if err != nil {
 			return err

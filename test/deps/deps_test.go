@@ -43,6 +43,7 @@ var may = map[string][]string{
 	"test/netsim":         {"test/thread"},
 	"test/real":           {"test/thread"},
 	"test/bench":          {"test/real"},
+	"test/benchmesh":      {"health", "mesh/frame", "mesh/state", "mesh/spread", "mesh/exchange"},
 	"test/demo":           {"test/real"},
 	"test/e2e":            {"test/real", "test/netsim"},
 }
