@@ -109,9 +109,12 @@ func (s *Spread) Publish() {
 // frame is to be passed on; nobody can have another's frame passed on, so that
 // each node causes the traffic of its own words and no more.
 func (s *Spread) Receive(peer string, groups int, d state.Delta) state.Outcome {
+	if !validGroups(groups) {
+		return s.cfg.Store.Apply(d)
+	}
 	before := s.cfg.Store.Version(peer)
 	out := s.cfg.Store.Apply(d)
-	if !validGroups(groups) || !s.cfg.Store.Version(peer).Newer(before) {
+	if !s.cfg.Store.Version(peer).Newer(before) {
 		return out
 	}
 	blobs := make([]frame.Hash, 0, len(d.Blobs))

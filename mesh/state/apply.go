@@ -136,10 +136,15 @@ func (s *Store) apply(r Relayed, blobs map[frame.Hash][]byte) (bool, *Refusal) {
 	if err != nil {
 		return false, RefusalFor(ReasonIdentity, err)
 	}
+	verified, err := s.cfg.Reader.Verify(f, key)
+	if err != nil {
+		return false, &Refusal{ReasonSignature, true, fmt.Errorf("a frame of %s: %w", f.Node, err)}
+	}
+	f = verified
 	made := s.cfg.Now().Add(-r.Age)
-	f, snapshot, refusal := s.cfg.Reader.Open(f, key, schema.schema, made)
-	if refusal != nil {
-		return false, refusal
+	snapshot, err := s.cfg.Reader.Snapshot(f, schema.schema, made)
+	if err != nil {
+		return false, &Refusal{ReasonGarbage, true, err}
 	}
 
 	s.mu.Lock()

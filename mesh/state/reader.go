@@ -3,7 +3,6 @@ package state
 import (
 	"bytes"
 	"crypto/ed25519"
-	"fmt"
 	"time"
 
 	"github.com/grapevine-mesh/grapevine/health"
@@ -15,33 +14,31 @@ import (
 type Reader interface {
 	// Head reads the head of a frame.
 	Head(raw []byte) (*frame.Frame, error)
-	// Open checks that f is signed with key, and decodes it. made is when f
-	// was made. The frame that it returns does not hold on to the message that
-	// f came in.
-	Open(f *frame.Frame, key ed25519.PublicKey, schema *frame.Schema, made time.Time) (*frame.Frame, *health.Snapshot, *Refusal)
+	// Verify checks that f is signed with key, and returns it such that it
+	// does not hold on to the message it came in.
+	Verify(f *frame.Frame, key ed25519.PublicKey) (*frame.Frame, error)
+	// Snapshot decodes f, which was made at made.
+	Snapshot(f *frame.Frame, schema *frame.Schema, made time.Time) (*health.Snapshot, error)
 }
 
-// verifier is the Reader that takes nobody's word.
-type verifier struct {
+// ownReader is the Reader that takes nobody's word.
+type ownReader struct {
 	cluster string
 	limits  frame.Limits
 }
 
 // Head implements Reader.
-func (v verifier) Head(raw []byte) (*frame.Frame, error) { return frame.Parse(raw, v.limits) }
+func (o ownReader) Head(raw []byte) (*frame.Frame, error) { return frame.Parse(raw, o.limits) }
 
-// Open implements Reader.
-func (v verifier) Open(f *frame.Frame, key ed25519.PublicKey, schema *frame.Schema, made time.Time) (*frame.Frame, *health.Snapshot, *Refusal) {
-	if err := f.Verify(v.cluster, key); err != nil {
-		return nil, nil, &Refusal{ReasonSignature, true, fmt.Errorf("a frame of %s: %w", f.Node, err)}
+// Verify implements Reader.
+func (o ownReader) Verify(f *frame.Frame, key ed25519.PublicKey) (*frame.Frame, error) {
+	if err := f.Verify(o.cluster, key); err != nil {
+		return nil, err
 	}
-	f, err := frame.Parse(bytes.Clone(f.Raw), v.limits)
-	if err != nil {
-		return nil, nil, &Refusal{ReasonGarbage, true, err}
-	}
-	snapshot, err := f.Snapshot(schema, v.limits, made)
-	if err != nil {
-		return nil, nil, &Refusal{ReasonGarbage, true, err}
-	}
-	return f, snapshot, nil
+	return frame.Parse(bytes.Clone(f.Raw), o.limits)
+}
+
+// Snapshot implements Reader.
+func (o ownReader) Snapshot(f *frame.Frame, schema *frame.Schema, made time.Time) (*health.Snapshot, error) {
+	return f.Snapshot(schema, o.limits, made)
 }

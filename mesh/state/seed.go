@@ -15,8 +15,8 @@ func (s *Store) Resume(v frame.Version) {
 // Adopt takes over all that other holds, but what it holds of this node. The
 // two stores share what they hold alike.
 func (s *Store) Adopt(other *Store) {
-	other.mu.RLock()
-	defer other.mu.RUnlock()
+	other.mu.Lock()
+	defer other.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.roster = nil
@@ -27,7 +27,9 @@ func (s *Store) Adopt(other *Store) {
 			s.blobs[h] = &blobs[len(blobs)-1]
 		}
 	}
-	for name, n := range other.nodes {
+	r := other.sorted()
+	for i, n := range r.nodes {
+		name := r.names[i]
 		if name == s.cfg.Self {
 			continue
 		}

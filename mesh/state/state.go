@@ -94,7 +94,7 @@ const tombstoneAge = time.Hour
 // lastEpoch.
 func New(cfg Config, lastEpoch uint64) *Store {
 	if cfg.Reader == nil {
-		cfg.Reader = verifier{cfg.Cluster, cfg.Limits}
+		cfg.Reader = ownReader{cfg.Cluster, cfg.Limits}
 	}
 	return &Store{
 		cfg: cfg, self: frame.Sum(cfg.Identity), up: cfg.Now(), epoch: lastEpoch,
@@ -156,9 +156,13 @@ func (s *Store) startEpoch(epoch uint64) {
 // set replaces a node's frame. schema and identity are used for hashes that
 // are not held yet.
 func (s *Store) set(f *frame.Frame, snapshot *health.Snapshot, made time.Time, schema, identity *blob) {
+	n := s.nodes[f.Node]
+	if n != nil && n.frame.Schema == f.Schema && n.frame.Identity == f.Identity && n.frame.Version.Epoch == f.Version.Epoch {
+		n.frame, n.snapshot, n.made, n.arrived = f, snapshot, made, s.cfg.Now() // as nearly always
+		return
+	}
 	s.hold(f.Schema, schema)
 	s.hold(f.Identity, identity)
-	n := s.nodes[f.Node]
 	if n == nil {
 		n = &node{}
 		s.nodes[f.Node], s.roster = n, nil

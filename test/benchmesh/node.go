@@ -23,7 +23,7 @@ type node struct {
 	exchange *exchange.Exchange
 	source   *source
 	links    map[string]*link // to the dead
-	touched  []string         // whose frames have just been taken in
+	touched  []int            // whose frames have just been taken in
 	recorder *recorder        // nil: nobody wants to know
 }
 
@@ -40,8 +40,9 @@ func (n *node) Member(name string) bool { _, ok := n.ids[name]; return ok }
 
 // Key implements state.Trust. A store asks for it when it takes a frame in.
 func (n *node) Key(name string, _ []byte) (ed25519.PublicKey, error) {
-	n.touched = append(n.touched, name)
-	return n.keys[n.ids[name]], nil
+	id := n.ids[name]
+	n.touched = append(n.touched, id)
+	return n.keys[id], nil
 }
 
 // link is nil for a peer that lives.
@@ -162,8 +163,8 @@ func (n *node) pick() string {
 
 // settle notes which frames have arrived.
 func (n *node) settle() {
-	for _, name := range n.touched {
-		n.figures.arrived(n.id, n.ids[name], n.now, n.store.Version(name))
+	for _, id := range n.touched {
+		n.figures.arrived(n.id, id, n.now, n.store.Version(n.names[id]))
 	}
 	n.touched = n.touched[:0]
 }

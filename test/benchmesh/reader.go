@@ -7,7 +7,6 @@ import (
 
 	"github.com/grapevine-mesh/grapevine/health"
 	"github.com/grapevine-mesh/grapevine/mesh/frame"
-	"github.com/grapevine-mesh/grapevine/mesh/state"
 )
 
 // reader verifies and decodes each frame once for all nodes: without it,
@@ -20,7 +19,7 @@ type reader struct {
 // read is a frame that all stores share.
 type read struct {
 	frame    *frame.Frame
-	snapshot *health.Snapshot // nil until somebody has opened it
+	snapshot *health.Snapshot // nil until somebody has verified and decoded it
 }
 
 // recent holds the latest frames of a node.
@@ -62,21 +61,24 @@ func (r *reader) Head(raw []byte) (*frame.Frame, error) {
 	return f, nil
 }
 
-// Open implements state.Reader.
-func (r *reader) Open(f *frame.Frame, key ed25519.PublicKey, schema *frame.Schema, made time.Time) (*frame.Frame, *health.Snapshot, *state.Refusal) {
+// Verify implements state.Reader.
+func (r *reader) Verify(f *frame.Frame, key ed25519.PublicKey) (*frame.Frame, error) {
+	if known := r.byBytes[&f.Raw[0]]; known != nil && known.snapshot != nil {
+		return f, nil
+	}
+	return f, f.Verify(clusterID, key)
+}
+
+// Snapshot implements state.Reader.
+func (r *reader) Snapshot(f *frame.Frame, schema *frame.Schema, made time.Time) (*health.Snapshot, error) {
 	known := r.byBytes[&f.Raw[0]]
 	if known == nil {
 		known = &read{frame: f} // it is older than those kept
 	}
-	if known.snapshot == nil {
-		if err := f.Verify(clusterID, key); err != nil {
-			return nil, nil, &state.Refusal{Reason: state.ReasonSignature, Hostile: true, Err: err}
-		}
-		snapshot, err := f.Snapshot(schema, limits, made)
-		if err != nil {
-			return nil, nil, &state.Refusal{Reason: state.ReasonGarbage, Hostile: true, Err: err}
-		}
-		known.snapshot = snapshot
+	if known.snapshot != nil {
+		return known.snapshot, nil
 	}
-	return f, known.snapshot, nil
+	var err error
+	known.snapshot, err = f.Snapshot(schema, limits, made)
+	return known.snapshot, err
 }
