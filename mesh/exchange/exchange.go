@@ -77,9 +77,9 @@ const (
 	// leave room for peers.
 	maxWaiting        = 256
 	maxWaitingPerHost = 64
-	helloTimeout    = 3 * time.Second
-	requestTimeout  = 5 * time.Second
-	idleTimeout     = time.Minute
+	helloTimeout      = 3 * time.Second
+	requestTimeout    = 5 * time.Second
+	idleTimeout       = time.Minute
 )
 
 // Exchange is this node's end of all exchanges. It is safe for concurrent use.
