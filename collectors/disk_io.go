@@ -1,6 +1,7 @@
 package collectors
 
 import (
+	"math"
 	"time"
 
 	"github.com/prometheus/procfs/blockdevice"
@@ -65,12 +66,13 @@ func (h *ioHistory) add(now time.Time, stats blockdevice.IOStats) ioLook {
 	return l
 }
 
-// await is the mean time of a request in seconds, 0 when there was none.
+// await is the mean time of a request in seconds, to the microsecond, 0 when
+// there was none.
 func (r requests) await() float64 {
 	if r.number == 0 {
 		return 0
 	}
-	return r.millis / r.number / 1000
+	return math.Round(r.millis/r.number*1000) / 1e6
 }
 
 // export writes what was found of all devices.

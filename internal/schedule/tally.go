@@ -39,8 +39,8 @@ func (e *export) tally(name string, t *tally) {
 		e.add(&metricFailures, float64(t.failures), name)
 	}
 	if t.looked {
-		e.add(&metricDuration, t.took.Seconds(), name)
-		e.add(&metricDelay, t.late.Seconds(), name)
+		e.add(&metricDuration, t.took.Round(time.Microsecond).Seconds(), name)
+		e.add(&metricDelay, t.late.Round(time.Microsecond).Seconds(), name)
 	}
 	if !t.finished.IsZero() {
 		e.add(&metricLastRun, float64(t.finished.UnixMilli())/1000, name)
