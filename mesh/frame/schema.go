@@ -1,9 +1,11 @@
 package frame
 
 import (
-	"cmp"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -13,16 +15,31 @@ import (
 // Schema is what frames refer to by hash: the series whose values they carry
 // and the subjects whose verdicts they carry.
 type Schema struct {
-	Hash     Hash
-	Raw      []byte // zstd; what travels
+	Hash     Hash   // of the schema's text, before it is coded
+	Raw      []byte // a blob: what travels
 	Series   *health.Schema
+	Width    int // of Series
 	Subjects []Subject
+
+	families []*family // keeps alive what is shared with other schemas
 }
 
-// Subject names one result; its verdict is in the frame.
-type Subject struct{ Check, Subject, Unit string }
+// Subject names one result, and what its verdict says most of the time: the
+// verdict in the frame says these only where it says otherwise.
+type Subject struct {
+	Check, Subject string
+	Unit           string
+	Threshold      float64
+	Reason         string
+}
 
 const (
+	// What a blob with a schema is made of.
+	fieldHash  protowire.Number = 5
+	fieldBase  protowire.Number = 6 // of the schema it is a change of; none: it is whole
+	fieldCoded protowire.Number = 7
+
+	// What a schema is made of.
 	fieldProgram protowire.Number = 1 // version of the program
 	fieldFamily  protowire.Number = 2
 	fieldSubject protowire.Number = 3
@@ -34,32 +51,57 @@ const (
 
 	fieldLabelName  protowire.Number = 1 // name and value alternate
 	fieldLabelValue protowire.Number = 2
-	fieldBounds     protowire.Number = 3 // numbers, one after the other
+	fieldBounds     protowire.Number = 3 // decimals with blanks between
 
-	fieldSubjectCheck protowire.Number = 1
-	fieldSubjectName  protowire.Number = 2
-	fieldSubjectUnit  protowire.Number = 3
+	fieldSubjectCheck     protowire.Number = 1
+	fieldSubjectName      protowire.Number = 2
+	fieldSubjectUnit      protowire.Number = 3
+	fieldSubjectThreshold protowire.Number = 4 // decimal
+	fieldSubjectReason    protowire.Number = 5
 )
 
-// NewSchema encodes the schema of a snapshot and its subjects.
-func NewSchema(series *health.Schema, results []health.Result) *Schema {
-	s := &Schema{Series: series}
-	b := appendString(nil, fieldProgram, series.Version)
+// NewSchema returns the schema of a snapshot. It checks what ParseSchema does,
+// since peers cut off who sends what breaks a rule.
+func NewSchema(series *health.Schema, results []health.Result, limits Limits) (*Schema, error) {
+	text := encodeSchema(series, results)
+	s, err := parseText(text, limits)
+	if err != nil {
+		return nil, err
+	}
+	s.Raw = wholeBlob(s.Hash, text)
+	if len(s.Raw) > limits.SchemaBytes {
+		return nil, tooLarge(s.Raw, limits)
+	}
+	return s, nil
+}
+
+func encodeSchema(series *health.Schema, results []health.Result) []byte {
+	text := appendString(nil, fieldProgram, series.Version)
 	for i := range series.Families {
-		b = appendBytes(b, fieldFamily, encodeFamily(&series.Families[i]))
+		text = appendBytes(text, fieldFamily, encodeFamily(&series.Families[i]))
 	}
 	for _, r := range results {
-		subject := Subject{r.Check, r.Subject, r.Evidence.Unit}
-		s.Subjects = append(s.Subjects, subject)
-		m := appendString(nil, fieldSubjectCheck, subject.Check)
-		m = appendString(m, fieldSubjectName, subject.Subject)
-		m = appendString(m, fieldSubjectUnit, subject.Unit)
-		b = appendBytes(b, fieldSubject, m)
+		text = appendBytes(text, fieldSubject, encodeSubject(r))
 	}
-	s.Raw = compress(b)
-	s.Hash = Sum(s.Raw)
-	return s
+	return text
 }
+
+// Fits reports whether snapshots can be coded against the schema: whether
+// their series and the names of their subjects are its own.
+func (s *Schema) Fits(snapshot *health.Snapshot) bool {
+	return s.Series.Version == snapshot.Schema.Version &&
+		slices.EqualFunc(s.Subjects, snapshot.Results, func(a Subject, r health.Result) bool {
+			return a.Check == r.Check && a.Subject == r.Subject
+		}) &&
+		slices.EqualFunc(s.Series.Families, snapshot.Schema.Families, func(a, b health.Family) bool {
+			return a.Name == b.Name && a.Help == b.Help && a.Type == b.Type &&
+				slices.EqualFunc(a.Series, b.Series, func(a, b health.Series) bool {
+					return slices.Equal(a.Labels, b.Labels) && slices.EqualFunc(a.Bounds, b.Bounds, sameBits)
+				})
+		})
+}
+
+func sameBits(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) }
 
 func encodeFamily(f *health.Family) []byte {
 	b := appendString(nil, fieldName, f.Name)
@@ -73,8 +115,11 @@ func encodeFamily(f *health.Family) []byte {
 		}
 		if len(series.Bounds) > 0 {
 			var bounds []byte
-			for _, bound := range series.Bounds {
-				bounds = appendNumber(bounds, bound)
+			for i, bound := range series.Bounds {
+				if i > 0 {
+					bounds = append(bounds, ' ')
+				}
+				bounds = strconv.AppendFloat(bounds, bound, 'g', -1, 64)
 			}
 			m = appendBytes(m, fieldBounds, bounds)
 		}
@@ -83,146 +128,118 @@ func encodeFamily(f *health.Family) []byte {
 	return b
 }
 
-// ParseSchema reads a schema and checks that it keeps to limits and that
-// everything in it can be shown: names, labels and their order.
-func ParseSchema(raw []byte, limits Limits) (*Schema, error) {
-	if len(raw) > limits.SchemaBytes {
-		return nil, fmt.Errorf("schema of %d bytes, allowed are %d", len(raw), limits.SchemaBytes)
+func encodeSubject(r health.Result) []byte {
+	m := appendString(nil, fieldSubjectCheck, r.Check)
+	m = appendString(m, fieldSubjectName, r.Subject)
+	if r.Evidence.Unit != "" {
+		m = appendString(m, fieldSubjectUnit, r.Evidence.Unit)
+		m = appendBytes(m, fieldSubjectThreshold, strconv.AppendFloat(nil, r.Evidence.Threshold, 'g', -1, 64))
 	}
-	b, err := inflate(raw)
+	if r.Reason != "" {
+		m = appendString(m, fieldSubjectReason, r.Reason)
+	}
+	return m
+}
+
+func tooLarge(raw []byte, limits Limits) error {
+	return fmt.Errorf("schema of %d bytes, allowed are %d", len(raw), limits.SchemaBytes)
+}
+
+func wholeBlob(h Hash, text []byte) []byte {
+	return appendBytes(appendBytes(nil, fieldHash, h[:]), fieldCoded, writeText(nil, text))
+}
+
+// Patch returns s as a blob for those who hold base: the change alone.
+func (s *Schema) Patch(base *Schema) ([]byte, error) {
+	from, err := base.text()
 	if err != nil {
-		return nil, fmt.Errorf("schema: %w", err)
+		return nil, err
 	}
-	p := schemaParser{limits: limits, out: &Schema{Hash: Sum(raw), Raw: raw, Series: &health.Schema{}}}
-	if err := Fields(b, p.field); err != nil {
-		return nil, fmt.Errorf("schema: %w", err)
+	to, err := s.text()
+	if err != nil {
+		return nil, err
 	}
-	return p.out, nil
+	b := appendBytes(nil, fieldHash, s.Hash[:])
+	b = appendBytes(b, fieldBase, base.Hash[:])
+	return appendBytes(b, fieldCoded, writeText(from, to)), nil
 }
 
-type schemaParser struct {
-	limits Limits
-	out    *Schema
-	series int
-}
-
-func (p *schemaParser) field(n protowire.Number, v Value) (err error) {
-	switch n {
-	case fieldProgram:
-		p.out.Series.Version, err = v.text(p.limits.TextBytes)
-	case fieldFamily:
-		var f health.Family
-		if f, err = p.family(v.Bytes); err != nil {
-			return err
-		}
-		families := p.out.Series.Families
-		if len(families) > 0 && families[len(families)-1].Name >= f.Name {
-			return fmt.Errorf("family %s out of order", f.Name)
-		}
-		p.out.Series.Families = append(families, f)
-	case fieldSubject:
-		if len(p.out.Subjects) == p.limits.Results {
-			return fmt.Errorf("more than %d results", p.limits.Results)
-		}
-		var s Subject
-		err = Fields(v.Bytes, func(n protowire.Number, v Value) (err error) {
-			switch n {
-			case fieldSubjectCheck:
-				s.Check, err = v.text(p.limits.TextBytes)
-			case fieldSubjectName:
-				s.Subject, err = v.text(p.limits.TextBytes)
-			case fieldSubjectUnit:
-				s.Unit, err = v.text(p.limits.TextBytes)
-			}
-			return err
-		})
-		p.out.Subjects = append(p.out.Subjects, s)
+// text is the schema before it was coded.
+func (s *Schema) text() ([]byte, error) {
+	head, err := ParseBlob(s.Raw)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	return readText(nil, head.coded, math.MaxInt32)
 }
 
-func (p *schemaParser) family(b []byte) (f health.Family, err error) {
-	err = Fields(b, func(n protowire.Number, v Value) (err error) {
+// Blob is the head of a schema's blob: what it claims to be.
+type Blob struct {
+	Hash  Hash
+	Base  Hash // of the schema that must be held to read it; zero: none
+	coded []byte
+}
+
+// ParseBlob reads the head of a schema's blob. What is no such blob is an
+// error: identities come among them.
+func ParseBlob(raw []byte) (b Blob, err error) {
+	err = Fields(raw, func(n protowire.Number, v Value) error {
 		switch n {
-		case fieldName:
-			f.Name, err = v.text(p.limits.TextBytes)
-		case fieldHelp:
-			f.Help, err = v.text(p.limits.TextBytes)
-		case fieldType:
-			if v.Uint > uint64(health.Histogram) {
-				return fmt.Errorf("family %s of unknown type %d", f.Name, v.Uint)
-			}
-			f.Type = health.Type(v.Uint)
-		case fieldSeries:
-			if p.series++; p.series > p.limits.Series {
-				return fmt.Errorf("more than %d series, the first one too many is of %s", p.limits.Series, f.Name)
-			}
-			var s health.Series
-			if s, err = p.seriesOf(v.Bytes); err != nil {
-				return fmt.Errorf("family %s: %w", f.Name, err)
-			}
-			if len(f.Series) > 0 && health.CompareLabels(f.Series[len(f.Series)-1].Labels, s.Labels) >= 0 {
-				return fmt.Errorf("family %s: series out of order", f.Name)
-			}
-			f.Series = append(f.Series, s)
-		}
-		return err
-	})
-	if err == nil && !validName(f.Name, true) {
-		err = fmt.Errorf("family name %q cannot be shown", f.Name)
-	}
-	return f, err
-}
-
-func (p *schemaParser) seriesOf(b []byte) (s health.Series, err error) {
-	err = Fields(b, func(n protowire.Number, v Value) error {
-		switch n {
-		case fieldLabelName:
-			name, err := v.text(p.limits.TextBytes)
-			if err != nil {
-				return err
-			}
-			if !validName(name, false) || name == "node" {
-				return fmt.Errorf("label name %q is not for a series to have", name)
-			}
-			s.Labels = append(s.Labels, health.Label{Name: name})
-		case fieldLabelValue:
-			text, err := v.text(p.limits.TextBytes)
-			if err != nil || len(s.Labels) == 0 {
-				return cmp.Or(err, fmt.Errorf("label value without a name"))
-			}
-			s.Labels[len(s.Labels)-1].Value = text
-		case fieldBounds:
-			for b := v.Bytes; len(b) > 0; {
-				bound, n, err := consumeNumber(b)
-				if err != nil {
-					return err
-				}
-				// A bucket is a series to whoever stores it.
-				if p.series++; p.series > p.limits.Series {
-					return fmt.Errorf("more than %d series and buckets", p.limits.Series)
-				}
-				s.Bounds, b = append(s.Bounds, bound), b[n:]
-			}
+		case fieldHash:
+			return v.hash(&b.Hash)
+		case fieldBase:
+			return v.hash(&b.Base)
+		case fieldCoded:
+			b.coded = v.Bytes
 		}
 		return nil
 	})
-	if err == nil && !slices.IsSortedFunc(s.Labels, func(a, b health.Label) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), -1) // a name twice is out of order too
-	}) {
-		err = fmt.Errorf("labels out of order")
+	if err == nil && b.Hash == (Hash{}) {
+		err = errors.New("not a schema")
 	}
-	return s, err
+	return b, err
 }
 
-// validName holds names to what every exposition format and every version of
-// Prometheus takes without quoting.
-func validName(s string, colon bool) bool {
-	for i, c := range []byte(s) {
-		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_' || colon && c == ':'
-		if !letter && (i == 0 || c < '0' || c > '9') {
-			return false
+// maxGrowth is how many times larger a schema may be than its coded form is
+// allowed to be.
+const maxGrowth = 10
+
+// ParseSchema reads a schema from its blob, and checks that it is what it
+// claims, keeps to limits and can be shown: names, labels and their order.
+// base is the schema that a change is of; it is not used for a whole one.
+func ParseSchema(raw []byte, base *Schema, limits Limits) (*Schema, error) {
+	if len(raw) > limits.SchemaBytes {
+		return nil, tooLarge(raw, limits)
+	}
+	blob, err := ParseBlob(raw)
+	if err != nil {
+		return nil, fmt.Errorf("schema: %w", err)
+	}
+	var from []byte
+	if blob.Base != (Hash{}) {
+		if base == nil || base.Hash != blob.Base {
+			return nil, errors.New("schema: a change of another one than is held")
+		}
+		if from, err = base.text(); err != nil {
+			return nil, fmt.Errorf("schema: %w", err)
 		}
 	}
-	return s != ""
+	text, err := readText(from, blob.coded, maxGrowth*limits.SchemaBytes)
+	if err != nil {
+		return nil, fmt.Errorf("schema: %w", err)
+	}
+	if Sum(text) != blob.Hash {
+		return nil, errors.New("schema: not what its hash says")
+	}
+	s, err := parseText(text, limits)
+	if err != nil {
+		return nil, err
+	}
+	s.Raw = raw
+	if from != nil {
+		if s.Raw = wholeBlob(s.Hash, text); len(s.Raw) > limits.SchemaBytes {
+			return nil, tooLarge(s.Raw, limits)
+		}
+	}
+	return s, nil
 }

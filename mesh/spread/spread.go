@@ -44,6 +44,7 @@ type Spread struct {
 type relaying struct {
 	groups int
 	blobs  []frame.Hash // that came with it
+	bases  []frame.Hash // of which some of them came as a change
 }
 
 // maxLayouts bounds the layouts kept. Views of the size differ by one step.
@@ -52,6 +53,10 @@ const maxLayouts = 4
 // maxBatch bounds the bytes of frames in one message; the rest goes with the
 // next one.
 const maxBatch = 1 << 20
+
+// maxHeldBlobs is how many blobs of one node are remembered for the next
+// flush: of two changes or so.
+const maxHeldBlobs = 8
 
 // New returns a Spread that knows of no members.
 func New(cfg Config) *Spread {
@@ -92,7 +97,7 @@ func (s *Spread) Publish() {
 	hashes := s.cfg.Store.Refers(s.cfg.Self)
 	s.mu.Lock()
 	if !slices.Equal(hashes, s.told) {
-		d.Blobs = s.cfg.Store.Blobs(hashes, maxBatch)
+		d.Blobs = s.cfg.Store.BlobsFor(s.told, hashes, maxBatch)
 		s.told = hashes
 	}
 	groups, l := s.groups, s.layout(s.groups)
@@ -117,9 +122,12 @@ func (s *Spread) Receive(peer string, groups int, d state.Delta) state.Outcome {
 	if !s.cfg.Store.Version(peer).Newer(before) {
 		return out
 	}
-	blobs := make([]frame.Hash, 0, len(d.Blobs))
+	r := relaying{}
 	for _, b := range d.Blobs {
-		blobs = append(blobs, frame.Sum(b))
+		r.blobs = append(r.blobs, frame.BlobHash(b))
+		if head, err := frame.ParseBlob(b); err == nil && head.Base != (frame.Hash{}) {
+			r.bases = append(r.bases, head.Base)
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,7 +135,11 @@ func (s *Spread) Receive(peer string, groups int, d state.Delta) state.Outcome {
 		groups = s.groups // views of the size differ by one step, not by more
 	}
 	if _, ok := slices.BinarySearch(s.members, peer); ok {
-		s.pending[peer] = relaying{groups, blobs}
+		r.groups = groups
+		if before := s.pending[peer]; len(before.blobs) < maxHeldBlobs { // two frames within one flush
+			r.blobs, r.bases = append(r.blobs, before.blobs...), append(r.bases, before.bases...)
+		}
+		s.pending[peer] = r
 	}
 	return out
 }
@@ -148,10 +160,10 @@ func (s *Spread) Flush() {
 	s.pending = map[string]relaying{}
 	s.mu.Unlock()
 	byGroups := map[int][]string{}
-	var hashes []frame.Hash
+	var hashes, held []frame.Hash
 	for name, r := range pending {
 		byGroups[r.groups] = append(byGroups[r.groups], name)
-		hashes = append(hashes, r.blobs...)
+		hashes, held = append(hashes, r.blobs...), append(held, r.bases...)
 	}
 	for groups, names := range byGroups {
 		slices.Sort(names)
@@ -159,7 +171,7 @@ func (s *Spread) Flush() {
 		to := s.layout(groups).own
 		s.mu.Unlock()
 		if len(to) > 0 {
-			s.cfg.Cast(to, 0, state.Delta{Frames: s.cfg.Store.Frames(names, maxBatch), Blobs: s.cfg.Store.Blobs(hashes, maxBatch)})
+			s.cfg.Cast(to, 0, state.Delta{Frames: s.cfg.Store.Frames(names, maxBatch), Blobs: s.cfg.Store.BlobsFor(held, hashes, maxBatch)})
 		}
 	}
 }

@@ -87,7 +87,7 @@ func (r *Refusal) distrust() bool {
 func (s *Store) Apply(d Delta) Outcome {
 	blobs := make(map[frame.Hash][]byte, len(d.Blobs))
 	for _, raw := range d.Blobs {
-		blobs[frame.Sum(raw)] = raw
+		blobs[frame.BlobHash(raw)] = raw
 	}
 	var out Outcome
 	distrusted := 0
@@ -128,7 +128,7 @@ func (s *Store) apply(r Relayed, blobs map[frame.Hash][]byte) (bool, *Refusal) {
 	if r.Age < 0 || r.Age > s.cfg.ForgetAfter {
 		return false, &Refusal{ReasonTooOld, false, fmt.Errorf("a frame of %s that is %v old", f.Node, r.Age)}
 	}
-	identity, schema, refusal := s.resolve(f, blobs)
+	identity, refusal := s.identityOf(f, blobs)
 	if refusal != nil {
 		return false, refusal
 	}
@@ -141,6 +141,11 @@ func (s *Store) apply(r Relayed, blobs map[frame.Hash][]byte) (bool, *Refusal) {
 		return false, &Refusal{ReasonSignature, true, fmt.Errorf("a frame of %s: %w", f.Node, err)}
 	}
 	f = verified
+	// Reading a schema is dear: it is not done for who has not signed for it.
+	schema, refusal := s.schemaOf(f, blobs)
+	if refusal != nil {
+		return false, refusal
+	}
 	made := s.cfg.Now().Add(-r.Age)
 	snapshot, err := s.cfg.Reader.Snapshot(f, schema.schema, made)
 	if err != nil {
@@ -156,7 +161,7 @@ func (s *Store) apply(r Relayed, blobs map[frame.Hash][]byte) (bool, *Refusal) {
 	if s.nodes[f.Node] == nil && len(s.nodes) >= s.cfg.Nodes {
 		return false, &Refusal{ReasonTooMuch, false, fmt.Errorf("%s would be node number %d", f.Node, len(s.nodes)+1)}
 	}
-	if held := s.blobs[f.Schema]; held != nil {
+	if held := s.blobs[f.Schema]; held != nil && !f.Bare {
 		snapshot.Schema = held.schema.Series
 	}
 	s.set(f, snapshot, made, schema, identity)
@@ -164,29 +169,54 @@ func (s *Store) apply(r Relayed, blobs map[frame.Hash][]byte) (bool, *Refusal) {
 	return true, nil
 }
 
-// resolve finds the identity and the schema that f refers to, here or among
-// the blobs that came with it.
-func (s *Store) resolve(f *frame.Frame, blobs map[frame.Hash][]byte) (identity, schema *blob, _ *Refusal) {
+// identityOf finds the identity that f refers to, here or among the blobs that
+// came with it.
+func (s *Store) identityOf(f *frame.Frame, blobs map[frame.Hash][]byte) (*blob, *Refusal) {
 	s.mu.RLock()
-	identity, schema = s.blobs[f.Identity], s.blobs[f.Schema]
+	held := s.blobs[f.Identity]
 	s.mu.RUnlock()
-	if identity == nil && blobs[f.Identity] != nil {
-		identity = &blob{raw: bytes.Clone(blobs[f.Identity])}
+	if held == nil && blobs[f.Identity] != nil {
+		held = &blob{raw: bytes.Clone(blobs[f.Identity])}
 	}
-	if schema == nil && blobs[f.Schema] != nil {
-		parsed, err := frame.ParseSchema(bytes.Clone(blobs[f.Schema]), s.cfg.Limits)
-		if err != nil {
-			return nil, nil, &Refusal{ReasonGarbage, true, fmt.Errorf("schema of %s: %w", f.Node, err)}
+	switch {
+	case held == nil:
+		return nil, &Refusal{ReasonMissing, false, fmt.Errorf("a frame of %s without its identity", f.Node)}
+	case held.schema != nil:
+		return nil, &Refusal{ReasonGarbage, true, fmt.Errorf("a frame of %s that takes a schema for an identity", f.Node)}
+	}
+	return held, nil
+}
+
+// schemaOf finds the schema that f refers to, here or among the blobs that
+// came with it, perhaps as a change of one that is held.
+func (s *Store) schemaOf(f *frame.Frame, blobs map[frame.Hash][]byte) (*blob, *Refusal) {
+	missing := &Refusal{ReasonMissing, false, fmt.Errorf("a frame of %s without its schema", f.Node)}
+	raw := blobs[f.Schema]
+	head, err := frame.ParseBlob(raw)
+	s.mu.RLock()
+	held, base := s.blobs[f.Schema], s.blobs[head.Base]
+	s.mu.RUnlock()
+	switch {
+	case held != nil && held.schema == nil:
+		return nil, &Refusal{ReasonGarbage, true, fmt.Errorf("a frame of %s that takes an identity for a schema", f.Node)}
+	case held != nil:
+		return held, nil
+	case err != nil:
+		return nil, missing
+	}
+	fresh := &blob{}
+	var from *frame.Schema
+	if head.Base != (frame.Hash{}) {
+		if base == nil || base.schema == nil {
+			return nil, missing
 		}
-		schema = &blob{raw: parsed.Raw, schema: parsed}
+		from, fresh.base, fresh.patch = base.schema, head.Base, bytes.Clone(raw)
 	}
-	if identity == nil || schema == nil {
-		return nil, nil, &Refusal{ReasonMissing, false, fmt.Errorf("a frame of %s without its schema or identity", f.Node)}
+	if fresh.schema, err = frame.ParseSchema(bytes.Clone(raw), from, s.cfg.Limits); err != nil {
+		return nil, &Refusal{ReasonGarbage, true, fmt.Errorf("schema of %s: %w", f.Node, err)}
 	}
-	if identity.schema != nil || schema.schema == nil {
-		return nil, nil, &Refusal{ReasonGarbage, true, fmt.Errorf("a frame of %s that takes a schema for an identity", f.Node)}
-	}
-	return identity, schema, nil
+	fresh.raw = fresh.schema.Raw
+	return fresh, nil
 }
 
 func (s *Store) wanted(name string, v frame.Version) bool {

@@ -147,18 +147,29 @@ func (s *Store) Missing(hashes []frame.Hash) []frame.Hash {
 // Blobs returns the schemas and identities of hashes that are held, at most
 // budget bytes.
 func (s *Store) Blobs(hashes []frame.Hash, budget int) [][]byte {
+	return s.BlobsFor(nil, hashes, budget)
+}
+
+// BlobsFor returns those of hashes that are held here, at most budget bytes,
+// for somebody who holds those of held: these are left out, and what is a
+// change of one of them goes as the change alone.
+func (s *Store) BlobsFor(held, hashes []frame.Hash, budget int) [][]byte {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var out [][]byte
 	for _, h := range hashes {
 		b := s.blobs[h]
-		if b == nil {
+		if b == nil || slices.Contains(held, h) {
 			continue
 		}
-		if budget -= len(b.raw); budget < 0 {
+		raw := b.raw
+		if b.patch != nil && slices.Contains(held, b.base) {
+			raw = b.patch
+		}
+		if budget -= len(raw); budget < 0 {
 			break
 		}
-		out = append(out, b.raw)
+		out = append(out, raw)
 	}
 	return out
 }

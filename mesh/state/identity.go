@@ -23,5 +23,5 @@ func (s *Store) Identity(name string) ([]byte, frame.Version) {
 func (s *Store) Renew(identity []byte, key ed25519.PrivateKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cfg.Identity, s.cfg.Key, s.self = identity, key, frame.Sum(identity)
+	s.cfg.Identity, s.cfg.Key, s.self = identity, key, frame.IdentityHash(identity)
 }

@@ -77,6 +77,13 @@ type blob struct {
 	raw    []byte
 	schema *frame.Schema // nil for an identity
 	refs   int
+
+	// patch is the change that made schema of base, for those who hold that;
+	// nil if it came whole.
+	patch []byte
+	base  frame.Hash
+
+	made time.Time // when this node made it; zero for others' blobs
 }
 
 // tombstone remembers what a forgotten name had said last, so that older
@@ -97,7 +104,7 @@ func New(cfg Config, lastEpoch uint64) *Store {
 		cfg.Reader = ownReader{cfg.Cluster, cfg.Limits}
 	}
 	return &Store{
-		cfg: cfg, self: frame.Sum(cfg.Identity), up: cfg.Now(), epoch: lastEpoch,
+		cfg: cfg, self: frame.IdentityHash(cfg.Identity), up: cfg.Now(), epoch: lastEpoch,
 		nodes: map[string]*node{}, tombstones: map[string]tombstone{}, blobs: map[frame.Hash]*blob{},
 	}
 }
@@ -106,19 +113,14 @@ func New(cfg Config, lastEpoch uint64) *Store {
 // promise of when the next one comes.
 func (s *Store) Publish(snapshot health.Snapshot, interval time.Duration) error {
 	now := s.cfg.Now()
-	schema := frame.NewSchema(snapshot.Schema, snapshot.Results)
-	if len(s.Missing([]frame.Hash{schema.Hash})) > 0 {
-		// Peers cut off who sends what breaks a rule: better not be that one.
-		if _, err := frame.ParseSchema(schema.Raw, s.cfg.Limits); err != nil {
-			return fmt.Errorf("peers would refuse this node's %w", err)
-		}
+	schema, err := s.schemaFor(&snapshot, now)
+	if err != nil {
+		return err
 	}
-	for i := range snapshot.Results {
-		if n := len(snapshot.Results[i].Reason); n > s.cfg.Limits.TextBytes {
-			return fmt.Errorf("peers would refuse the reason of check %s, which has %d bytes", snapshot.Results[i].Check, n)
-		}
+	content, err := frame.NewContent(snapshot, schema.schema, now, s.cfg.Limits)
+	if err != nil {
+		return fmt.Errorf("peers would refuse this node's %w", err)
 	}
-	payload := frame.EncodePayload(snapshot, now)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -129,18 +131,18 @@ func (s *Store) Publish(snapshot health.Snapshot, interval time.Duration) error 
 	s.number++
 	f := &frame.Frame{
 		Node: s.cfg.Self, Version: frame.Version{Epoch: s.epoch, Number: s.number},
-		Interval: interval, Uptime: now.Sub(s.up), Schema: schema.Hash, Identity: s.self,
+		Interval: interval, Uptime: now.Sub(s.up), Schema: schema.schema.Hash, Identity: s.self,
 	}
-	f.Sign(s.cfg.Cluster, payload, s.cfg.Key)
+	f.Sign(s.cfg.Cluster, content, s.cfg.Key)
 	if len(f.Raw) > s.cfg.Limits.FrameBytes {
 		return fmt.Errorf("a frame of %d bytes, the mesh carries %d", len(f.Raw), s.cfg.Limits.FrameBytes)
 	}
-	if held, ok := s.blobs[schema.Hash]; ok {
-		snapshot.Schema = held.schema.Series // share it, as receivers do
+	if held, ok := s.blobs[f.Schema]; ok {
+		schema = held
 	}
+	snapshot.Schema = schema.schema.Series // share it, as receivers do
 	delete(s.tombstones, s.cfg.Self)
-	s.set(f, &snapshot, now,
-		&blob{raw: schema.Raw, schema: schema}, &blob{raw: s.cfg.Identity})
+	s.set(f, &snapshot, now, schema, &blob{raw: s.cfg.Identity})
 	return nil
 }
 
