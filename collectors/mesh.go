@@ -15,7 +15,7 @@ func meshSpec() Spec {
 		Why:     "In a split each side is blind to the other, and what only the other side sees pages nobody here; a way cut in one direction or on one port is found late, because others relay around it.",
 		Remedy: "Ask an agent on each side (grapevine status --url): each names its own side, the other and since when. Nothing passes: look at the network between the two sides. Only exchange or only gossip fails: look for a filter on that port, TCP 7997, or TCP and UDP 7996. " +
 			"One direction: look at routes and filters of the way named. The mesh heals by itself within seconds once packets pass.",
-		Subject:  `"partition"; of this node's own ways that are cut "one-way", "exchange", "gossip", "pair" (nothing passes)`,
+		Subject:  `"partition"; of this node's own ways that are cut "one-way", "exchange", "gossip", "pair" (nothing passes); "alone" when nobody answers whom it could join`,
 		Settings: func() Settings { return defaultMeshSettings() },
 	}
 }

@@ -89,7 +89,7 @@ func listenGossip(cfg gossipConfig) (*gossip, error) {
 		}
 	}
 	m.Keyring = cfg.keyring
-	packets := &inbound{}
+	packets := &inbound{now: cfg.Now}
 	transport, err := cfg.packets(m, packets)
 	if err != nil {
 		return nil, fmt.Errorf("--mesh.bind: %w", err)

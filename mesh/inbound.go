@@ -14,6 +14,7 @@ import (
 // inbound notes from whom packets of the gossip arrive. When nothing comes
 // back from a peer, it tells whether our packets get lost or its.
 type inbound struct {
+	now   func() time.Time
 	mu    sync.Mutex                   // guards heard
 	heard map[netip.AddrPort]time.Time // by the addresses to listen for; zero: nothing yet
 }
@@ -48,7 +49,7 @@ func (in *inbound) note(from net.Addr) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if _, ok := in.heard[address]; ok {
-		in.heard[address] = time.Now()
+		in.heard[address] = in.now()
 	}
 }
 

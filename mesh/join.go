@@ -24,6 +24,7 @@ func (m *Mesh) join(ctx context.Context) {
 	for {
 		if address := m.candidate(); address != "" {
 			err := m.gossip.join(withPort(address, m.GossipAddr()))
+			m.reach.sought(err == nil)
 			switch {
 			case err == nil:
 				level.Debug(m.logger).Log("msg", "joined", "peer", address)

@@ -1,8 +1,6 @@
 package mesh
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/grapevine-mesh/grapevine/mesh/reach"
@@ -75,7 +73,7 @@ func (c viewCollector) partition(gauge func(*prometheus.Desc, float64, ...string
 		since = float64(p.Since.Unix())
 	}
 	gauge(sinceDesc, since)
-	for peer, l := range c.mesh.reach.links(time.Now()) {
+	for peer, l := range c.mesh.reach.links(c.mesh.cfg.Now()) {
 		for _, way := range []struct {
 			path  string
 			state reach.State

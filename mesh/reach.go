@@ -24,7 +24,7 @@ const (
 	probeCalm   = 3 * time.Second
 	probeUrgent = time.Second
 	// probeTimeout bounds a try: far more than a way takes that is of use.
-	probeTimeout = 2 * time.Second
+	probeTimeout = 1500 * time.Millisecond
 	// maxProbes bounds the tries under way, and maxLate those of a tick that
 	// go to members that are no neighbours and late: drawn by chance, so that
 	// half of a large mesh falling silent is no storm of probes.
@@ -36,7 +36,7 @@ const (
 
 	// inboundFor is how long a packet of the gossip says that packets arrive:
 	// a neighbour sends one at probeCalm at least.
-	inboundFor = 8 * time.Second
+	inboundFor = 7 * time.Second
 )
 
 // reacher tries the ways to others and makes a picture of who is reached.
@@ -53,6 +53,7 @@ type reacher struct {
 
 	picture atomic.Pointer[reach.Picture] // nil: none yet
 	changed chan struct{}                 // a way has opened or shut
+	seeking atomic.Pointer[time.Time]     // since when nobody was found to join; nil: somebody was, or nobody is sought
 }
 
 // watched is a member whose ways are tried.
@@ -82,7 +83,7 @@ func (r *reacher) watch(ctx context.Context) {
 	defer tick.Stop()
 	var judged time.Time
 	for {
-		now := time.Now()
+		now := r.cfg.Now()
 		members, held := r.others(), r.held()
 		r.choose(members, held, now)
 		for _, name := range r.due(members, held, now) {
@@ -188,7 +189,7 @@ func (r *reacher) due(members map[string]Member, held map[string]state.Held, now
 
 // probe tries the ways to a member once.
 func (r *reacher) probe(ctx context.Context, name string, member Member) {
-	began := time.Now()
+	began := r.cfg.Now()
 	var near bool
 	r.put(name, func(w *watched) { near = w.near })
 	var gossip errgroup.Group
@@ -204,7 +205,7 @@ func (r *reacher) probe(ctx context.Context, name string, member Member) {
 	if ctx.Err() != nil {
 		return
 	}
-	now := time.Now()
+	now := r.cfg.Now()
 	r.put(name, func(w *watched) {
 		w.busy = false
 		w.exchange.Note(err == nil, now)
@@ -229,7 +230,7 @@ func (r *reacher) probe(ctx context.Context, name string, member Member) {
 // welcome brings in a member that answers, although its words are late or the
 // gossip has given it up: after a partition nobody waits for the others' pace.
 func (r *reacher) welcome(ctx context.Context, name string, member Member, deaf bool) {
-	if late(r.held(), name, time.Now()) {
+	if late(r.held(), name, r.cfg.Now()) {
 		r.observer.round(r.exchange.Sync(ctx, name, member.Exchange), name)
 	}
 	if member.State == MemberFailed && !deaf {

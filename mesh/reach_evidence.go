@@ -19,6 +19,9 @@ func (r *reacher) evidence(members map[string]Member, held map[string]state.Held
 		Self: r.cfg.Node, Now: now, Members: make([]reach.Member, 0, len(members)),
 		Links: map[string]map[string]reach.Link{r.cfg.Node: r.links(now)},
 	}
+	if since := r.seeking.Load(); since != nil {
+		e.Seeking = *since
+	}
 	r.mu.Lock()
 	for _, name := range r.names {
 		m := reach.Member{
@@ -42,6 +45,17 @@ func (r *reacher) evidence(members map[string]Member, held map[string]state.Held
 	}
 	r.said.forget(members)
 	return e
+}
+
+// sought takes in whether somebody was found to join.
+func (r *reacher) sought(found bool) {
+	switch {
+	case found:
+		r.seeking.Store(nil)
+	case r.seeking.Load() == nil:
+		now := r.cfg.Now()
+		r.seeking.Store(&now)
+	}
 }
 
 // links is what this node itself knows of its ways to its neighbours. It

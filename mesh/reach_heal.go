@@ -21,14 +21,14 @@ func (r *reacher) rejoin(ctx context.Context) {
 			return
 		case member := <-r.found:
 			for address, when := range tried {
-				if time.Since(when) > rejoinPause {
+				if r.cfg.Now().Sub(when) > rejoinPause {
 					delete(tried, address)
 				}
 			}
 			if _, just := tried[member.Addr]; just {
 				continue
 			}
-			tried[member.Addr] = time.Now()
+			tried[member.Addr] = r.cfg.Now()
 			err := r.gossip.join(member.Addr)
 			level.Debug(r.logger).Log("msg", "joined a member that is there", "peer", member.Addr, "err", err)
 		}

@@ -44,7 +44,7 @@ type Partition struct {
 
 // Finding is one thing that is wrong between nodes.
 type Finding struct {
-	Kind   string        `json:"kind"` // split, one-way, exchange, gossip, pair or unreachable
+	Kind   string        `json:"kind"` // split, one-way, exchange, gossip, pair, unreachable or alone
 	Status health.Status `json:"status"`
 	Reason string        `json:"reason"`
 	Nodes  []string      `json:"nodes"`

@@ -12,6 +12,10 @@ type Evidence struct {
 	Now     time.Time
 	Members []Member // all known but Self, and but those that said goodbye
 
+	// Seeking is since when Self, who knows nobody, has tried in vain to join
+	// those that it was told of, or knew in an earlier life. Zero: it has not.
+	Seeking time.Time
+
 	// Links is who says what of whom, by observer and peer: Self's own, and
 	// those of nodes whose words arrive in time.
 	Links map[string]map[string]Link

@@ -53,6 +53,7 @@ const (
 	GossipCut   Kind = "gossip"      // the exchange works and the gossip does not
 	PairCut     Kind = "pair"        // two members do not reach each other, and others reach both
 	Unreachable Kind = "unreachable" // a member fell silent alone
+	Alone       Kind = "alone"       // nobody is known, and nobody who should be there answers
 )
 
 // together is the time within which members are last heard of that are cut
@@ -83,8 +84,8 @@ func (j *Judge) Picture(e Evidence) Picture {
 		}
 	}
 	slices.Sort(p.Reached)
-	alone := len(p.Reached) == 1 && len(lost) > 1
-	for _, group := range events(lost, alone) {
+	none := len(p.Reached) == 1 && len(lost) > 1
+	for _, group := range events(lost, none) {
 		for _, l := range group {
 			if len(group) == 1 {
 				p.Down = append(p.Down, l.Name)
@@ -103,6 +104,9 @@ func (j *Judge) Picture(e Evidence) Picture {
 	if len(p.OtherSide) > 0 {
 		p.Findings = append(p.Findings, split(&e, &p))
 	}
+	if len(e.Members) == 0 && !e.Seeking.IsZero() && e.Now.Sub(e.Seeking) >= grace {
+		p.Findings = append(p.Findings, alone(&e))
+	}
 	p.Findings = append(p.Findings, j.cuts(&e, p.Reached)...)
 	slices.SortStableFunc(p.Findings, func(a, b Finding) int {
 		switch {
@@ -118,7 +122,7 @@ func (j *Judge) Picture(e Evidence) Picture {
 
 // settle is how long a cut must be seen before it is told: the two ends see it
 // at different times, and what one says of it is on its way to the other.
-const settle = 7 * time.Second
+const settle = 4 * time.Second
 
 // cuts tells those that have settled.
 func (j *Judge) cuts(e *Evidence, reached []string) []Finding {

@@ -283,6 +283,22 @@ func TestCutsSettle(t *testing.T) {
 	}
 }
 
+// A node that starts during a split has not seen it begin.
+func TestAlone(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for name, tc := range map[string]struct {
+		seeking time.Time
+		want    int
+	}{"the first of all": {}, "just started": {now.Add(-time.Second), 0}, "nobody answers": {now.Add(-grace), 1}} {
+		var j Judge
+		p := j.Picture(Evidence{Self: "n1", Now: now, Seeking: tc.seeking})
+		if len(p.Findings) != tc.want || tc.want == 1 && (p.Findings[0].Kind != Alone || !p.Findings[0].Since.Equal(tc.seeking)) {
+			t.Errorf("%s: %v", name, p.Findings)
+		}
+	}
+}
+
 func TestObservers(t *testing.T) {
 	t.Parallel()
 	s := newScene()

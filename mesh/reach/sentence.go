@@ -72,6 +72,15 @@ func passing(e *Evidence, lost []string) (gossip, inbound bool) {
 	return 2*gossiping > looked, 2*arriving > looked
 }
 
+// alone says that a node that has started finds nobody: it may be on the
+// smaller side of a split that it has not seen begin.
+func alone(e *Evidence) Finding {
+	return Finding{
+		Kind: Alone, Status: health.Warning, Since: e.Seeking, About: []string{e.Self},
+		Text: e.Self + " knows no other member: none of its seeds and of those it remembers from before answers",
+	}
+}
+
 // unreachable says why a member that fell silent alone is no split.
 func unreachable(m *Member, o Observers, now time.Time) Finding {
 	f := Finding{Kind: Unreachable, Status: health.Unknown, Since: m.last(now), About: []string{m.Name}}

@@ -203,37 +203,51 @@ func TestCuts(t *testing.T) {
 	h.whole("eight hosts are one mesh", true)
 	three, five := []int{1, 2, 3}, []int{4, 5, 6, 7, 8}
 	some := []*hostAgent{h.agents[0], h.agents[1], h.agents[7]}
-	healed := func(what string) {
-		t.Helper()
-		h.Heal()
-		h.whole("healed after "+what, true)
-	}
 
 	h.Link(1, 2, netsim.Link{Cut: true})
-	h.names(some, "one-way", "packets from n1 to n2 get lost, those from n2 to n1 arrive")
-	healed("a cut in one direction")
-
-	h.Link(2, 1, netsim.Link{Cut: true})
-	h.names(some, "one-way", "packets from n2 to n1 get lost, those from n1 to n2 arrive")
-	healed("a cut in the other")
+	h.Link(4, 3, netsim.Link{Cut: true})
+	h.between([]int{5}, []int{8}, netsim.Link{Drop: netsim.TCPTo(hostExchange)})
+	named := h.names(some, "one-way", "packets from n1 to n2 get lost, those from n2 to n1 arrive")
+	promised(t, "a cut in one direction is named", named)
+	h.names(some, "one-way", "packets from n4 to n3 get lost, those from n3 to n4 arrive")
+	h.names(some, "exchange", "the exchange between n5 and n8 fails while the gossip works")
+	// By the check, it is a verdict of both ends.
+	eventually(t, patient, "n1 and n2 warn of it, and n6 passes it on", func(ctx context.Context) error {
+		s, err := h.agents[5].status(ctx)
+		if err != nil {
+			return err
+		}
+		var nodes []string
+		for _, p := range s.Problems {
+			if p.Check == "mesh" && p.Subject == "one-way" && p.Status == "warning" {
+				nodes = append(nodes, p.Node)
+			}
+		}
+		if slices.Sort(nodes); !slices.Equal(nodes, []string{"n1", "n2", "n3", "n4"}) || s.Status != "warning" {
+			return fmt.Errorf("%s: %+v", s.Status, s.Problems)
+		}
+		return nil
+	})
+	h.Heal()
+	promised(t, "they are healed", h.whole("healed after cuts between two", true))
 
 	gossip := func(frame []byte) bool {
 		return netsim.UDPTo(hostGossip)(frame) || netsim.TCPTo(hostGossip)(frame)
 	}
 	h.between(three, five, netsim.Link{Drop: gossip})
-	h.names(h.agents, "gossip", "the gossip between n1, n2, n3 and n4, n5, n6, n7, n8 fails while the exchange works")
+	named = h.names(h.agents, "gossip", "the gossip between n1, n2, n3 and n4, n5, n6, n7, n8 fails while the exchange works")
+	promised(t, "a gossip-only cut is named", named)
 	if s, err := h.agents[0].status(t.Context()); err != nil || len(s.Partition.Reached) != 8 {
 		t.Errorf("by a gossip-only cut n1 is left with %+v, %v", s.Partition, err)
 	}
-	healed("a gossip-only cut")
-
-	h.between([]int{1}, []int{8}, netsim.Link{Drop: netsim.TCPTo(hostExchange)})
-	h.names(some, "exchange", "the exchange between n1 and n8 fails while the gossip works")
-	healed("an exchange-only cut of two")
+	h.Heal()
+	promised(t, "it is healed", h.whole("healed after a gossip-only cut", true))
 
 	h.between(three, five, netsim.Link{Drop: netsim.TCPTo(hostExchange)})
-	h.names(h.agents, "split", "the gossip passes between them and the exchange does not")
-	healed("an exchange-only cut between three and five")
+	named = h.names(h.agents, "split", "the gossip passes between them and the exchange does not")
+	promised(t, "an exchange-only cut is named", named)
+	h.Heal()
+	promised(t, "it is healed", h.whole("healed after an exchange-only cut", true))
 }
 
 // TestDeadHost tells a host that dies from a split, and one whose agent is
