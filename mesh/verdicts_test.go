@@ -125,3 +125,24 @@ func TestPartitionPicture(t *testing.T) {
 		return strings.Join(got.Reached, " "), got.Known == 2 && len(got.Findings) == 0
 	})
 }
+
+// A node that starts within a split, with seeds and nobody behind them, must
+// not call itself a healthy mesh of one.
+func TestAloneSaysSo(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t, "a")
+	cfg.Join = []string{"127.0.0.1:1"}
+	a := start(t, cfg)
+	a.eventually(40*time.Second, "says that nobody answers", func() (string, bool) {
+		v := a.Verdicts()
+		return v[0].Reason, len(v) == 2 && v[1].Subject == string(reach.Alone) && v[1].Status == health.Warning
+	})
+	b := start(t, testConfig(t, "b"))
+	if err := b.gossip.join(a.GossipAddr()); err != nil {
+		t.Fatal(err)
+	}
+	a.eventually(20*time.Second, "is well with somebody there", func() (string, bool) {
+		v := a.Verdicts()
+		return v[0].Reason, len(v) == 1 && v[0].Status == health.OK
+	})
+}
