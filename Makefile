@@ -9,6 +9,8 @@ GO       ?= go
 BIN      := $(CURDIR)/bin
 PKG      ?= ./...
 FUZZTIME ?= 10s
+FUZZPKG  ?= cmd collectors health internal mesh
+FUZZKEEP ?= 20
 
 # The version comes by LDFLAGS, so that a clone which git does not trust builds, too.
 export GOFLAGS := $(shell $(GO) env GOFLAGS) -buildvcs=false
@@ -87,11 +89,33 @@ docs-check: ## Fail when the generated docs are not up to date
 	  diff -u "$$before/$$f" "docs/$$f" || { echo "docs/$$f was not up to date; it is now, commit it"; exit 1; }; \
 	done
 
+# What fuzzing finds to fail stays in testdata/fuzz, and is run by make test from
+# then on. Go reports an end in the middle of an input as a failure; it is none.
 .PHONY: fuzz
-fuzz: ## Run every fuzz target for FUZZTIME (10s)
-	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -rn1 dirname | sort -u | while read -r dir; do \
+fuzz: ## Run every fuzz target for FUZZTIME (10s), in FUZZPKG (all; FUZZPKG='mesh internal/echo')
+	@grep -rl --include='*_test.go' '^func Fuzz' $(FUZZPKG) | xargs -rn1 dirname | sort -u | while read -r dir; do \
+	  tmp=$$(mktemp -d); $(GO) test -c -fuzz . -o "$$tmp/fuzz" "./$$dir"; \
+	  cache="$$($(GO) env GOCACHE)/fuzz/$$($(GO) list "./$$dir")"; \
 	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go | cut -d' ' -f2); do \
-	    $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null; \
+	    out=$$(cd "$$dir" && "$$tmp/fuzz" -test.run '^$$' -test.fuzz "^$$f\$$" -test.fuzztime $(FUZZTIME) -test.fuzzminimizetime 2s \
+	      -test.fuzzcachedir "$$cache" 2>&1 </dev/null) || \
+	    if grep -q 'context deadline exceeded' <<<"$$out" && ! grep -q 'Failing input' <<<"$$out"; then :; else \
+	      echo "$$out"; echo "==> FAILED: $$f in $$dir"; exit 1; \
+	    fi; \
+	    echo "$$dir $$f: $$(grep -E '^fuzz: elapsed' <<<"$$out" | tail -1 | cut -d, -f2-)"; \
+	  done; \
+	  rm -r "$$tmp"; \
+	done
+
+.PHONY: fuzz-keep
+fuzz-keep: ## Keep in testdata/fuzz the FUZZKEEP (20) smallest inputs that fuzzing has found for each target
+	@grep -rl --include='*_test.go' '^func Fuzz' $(FUZZPKG) | xargs -rn1 dirname | sort -u | while read -r dir; do \
+	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go | cut -d' ' -f2); do \
+	    found="$$($(GO) env GOCACHE)/fuzz/$$($(GO) list "./$$dir")/$$f"; \
+	    if [ -d "$$found" ]; then \
+	      mkdir -p "$$dir/testdata/fuzz/$$f"; \
+	      find "$$found" -type f -size -4k -printf '%s %p\n' | sort -n | head -n $(FUZZKEEP) | cut -d' ' -f2- | xargs -r cp -t "$$dir/testdata/fuzz/$$f"; \
+	    fi; \
 	  done; \
 	done
 

@@ -116,20 +116,29 @@ func (st *storage) recall(cluster, node string) (memory, error) {
 	if err != nil {
 		return memory{}, err
 	}
-	var m memory
+	m, err := parseMemory(b)
+	if err == nil && (m.Cluster != cluster || m.Node != node) {
+		err = fmt.Errorf("it is of node %q in cluster %q", m.Node, m.Cluster)
+	}
+	if err != nil {
+		return blank, st.setAside(memoryFile, err)
+	}
+	return m, nil
+}
+
+// parseMemory reads the form of memoryFile.
+func parseMemory(b []byte) (m memory, err error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	switch err := d.Decode(&m); {
 	case err != nil:
-		return blank, st.setAside(memoryFile, err)
+		return m, err
 	case d.More():
-		return blank, st.setAside(memoryFile, errors.New("something follows its end"))
+		return m, errors.New("something follows its end")
 	case m.Format != memoryFormat:
-		return blank, st.setAside(memoryFile, fmt.Errorf("its format is %d, this program reads %d", m.Format, memoryFormat))
-	case m.Cluster != cluster || m.Node != node:
-		return blank, st.setAside(memoryFile, fmt.Errorf("it is of node %q in cluster %q", m.Node, m.Cluster))
+		return m, fmt.Errorf("its format is %d, this program reads %d", m.Format, memoryFormat)
 	case len(m.Peers) > maxPeers || m.Epoch > 1<<48:
-		return blank, st.setAside(memoryFile, errors.New("its values are beyond what this program writes"))
+		return m, errors.New("its values are beyond what this program writes")
 	}
 	return m, nil
 }
