@@ -95,7 +95,7 @@ func TestKeyringRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.converged(agents...)
-	eventually(t, 30*time.Second, "the echo goes on", func(ctx context.Context) error {
+	eventually(t, 90*time.Second, "the echo goes on", func(ctx context.Context) error {
 		for _, agent := range agents {
 			for _, other := range agents {
 				if agent == other {
