@@ -115,6 +115,9 @@ func TestBadInput(t *testing.T) {
 		{"an empty key file", []string{"--mesh.key-file=" + notDir}, []string{"--mesh.key-file: " + notDir}},
 		{"a short key", []string{key(5)}, []string{"of 5 bytes"}},
 		{"no base64", []string{"--mesh.key-file=" + file(t, "key", "%%%")}, []string{"base64"}},
+		{"a second line that is no key", []string{"--mesh.key-file=" + file(t, "key", "AAAAAAAAAAAAAAAAAAAAAA==\nAAAA\n")}, []string{"key:2: holds a key of 3 bytes"}},
+		{"a key twice", []string{"--mesh.key-file=" + file(t, "key", strings.Repeat("AAAAAAAAAAAAAAAAAAAAAA==\n", 2))}, []string{"--mesh.key-file: key number 2 is there twice"}},
+		{"too many keys", []string{"--mesh.key-file=" + file(t, "key", strings.Repeat("AAAAAAAAAAAAAAAAAAAAAA==\n", 9))}, []string{"--mesh.key-file: 9 keys"}},
 
 		{"web port in use", []string{"--web.listen-address=" + taken}, []string{"--web.listen-address: listen tcp " + taken}},
 		{"exchange port in use", []string{"--mesh.exchange=" + taken}, []string{"--mesh.exchange: listen tcp " + taken}},
@@ -157,6 +160,10 @@ func TestBadInput(t *testing.T) {
 		{"certificate without authority", []string{"keygen", "cert", "--dir=" + t.TempDir(), "--node=n1"}, []string{"keygen ca"}},
 		{"certificate without node", []string{"keygen", "cert", "--dir=" + dir}, []string{"--node"}},
 		{"certificate for ever", []string{"keygen", "cert", "--dir=" + dir, "--node=n3", "--valid=long"}, []string{"--valid: "}},
+		{"keys of no agent", []string{"keyring", "list", "--storage.path=" + dir}, []string{"no agent runs here that keeps its state in " + dir}},
+		{"no key to add", []string{"keyring", "add", "--storage.path=" + dir, "--key-file=" + notDir}, []string{"--key-file: " + notDir + " is not one line of base64"}},
+		{"no file with a key to add", []string{"keyring", "add", "--storage.path=" + dir, "--key-file=" + dir + "/absent"}, []string{"--key-file: open " + dir + "/absent"}},
+		{"no key to use", []string{"keyring", "use", "--storage.path=" + dir}, []string{"fingerprint"}},
 		{"authority once more", []string{"keygen", "ca", "--dir=" + dir}, []string{"file exists"}},
 	}
 	for _, tc := range tests {

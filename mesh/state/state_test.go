@@ -305,3 +305,20 @@ func TestDistrustIsBounded(t *testing.T) {
 		t.Errorf("%d of %d were judged: %v", len(out.Refused), len(d.Frames), out.Refused[0])
 	}
 }
+
+// Names that are forgotten are not remembered without end.
+func TestTombstonesAreBounded(t *testing.T) {
+	r := newRealm(t)
+	b := r.store("b", 0)
+	for i := range 4 * b.cfg.Nodes {
+		n := r.store(fmt.Sprint("n", i), 0)
+		publish(t, n, 1)
+		if out := b.Apply(delta(t, n)); out.Applied != 1 {
+			t.Fatalf("%+v", out)
+		}
+		b.Forget(n.cfg.Self)
+	}
+	if len(b.tombstones) > b.cfg.Nodes || len(b.blobs) != 0 {
+		t.Errorf("%d forgotten names and %d blobs are held", len(b.tombstones), len(b.blobs))
+	}
+}
