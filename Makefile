@@ -114,7 +114,7 @@ fuzz-keep: ## Keep in testdata/fuzz the FUZZKEEP (20) smallest inputs that fuzzi
 	    found="$$($(GO) env GOCACHE)/fuzz/$$($(GO) list "./$$dir")/$$f"; \
 	    if [ -d "$$found" ]; then \
 	      mkdir -p "$$dir/testdata/fuzz/$$f"; \
-	      find "$$found" -type f -size -4k -printf '%s %p\n' | sort -n | head -n $(FUZZKEEP) | cut -d' ' -f2- | xargs -r cp -t "$$dir/testdata/fuzz/$$f"; \
+	      find "$$found" -type f -size -4k -printf '%s %p\n' | sort -n | sed "$$(($(FUZZKEEP) + 1)),\$$d" | cut -d' ' -f2- | xargs -r cp -t "$$dir/testdata/fuzz/$$f"; \
 	    fi; \
 	  done; \
 	done
