@@ -13,21 +13,21 @@ func (s *Store) Resume(v frame.Version) {
 }
 
 // Adopt takes over all that other holds, but what it holds of this node. The
-// two stores share what they hold alike.
+// stores share their schemas and identities, and are not to be used at the
+// same time.
 func (s *Store) Adopt(other *Store) {
 	other.mu.Lock()
 	defer other.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.roster = nil
-	nodes, blobs := make([]node, 0, len(other.nodes)), make([]blob, 0, len(other.blobs))
 	for h, b := range other.blobs {
 		if s.blobs[h] == nil {
-			blobs = append(blobs, blob{raw: b.raw, schema: b.schema})
-			s.blobs[h] = &blobs[len(blobs)-1]
+			s.blobs[h] = b
 		}
 	}
 	r := other.sorted()
+	nodes := make([]node, 0, len(r.nodes)) // in the order in which digests are read
 	for i, n := range r.nodes {
 		name := r.names[i]
 		if name == s.cfg.Self {
