@@ -10,7 +10,7 @@ import (
 func small() Case {
 	return Case{
 		Nodes: 50, Changing: 0.4, Interval: 15 * time.Second, Flush: time.Second, Repair: time.Second,
-		Settle: 2500 * time.Millisecond, Measure: time.Minute, Seed: 7,
+		Settle: 1500 * time.Millisecond, Measure: time.Minute, Seed: 7,
 	}
 }
 

@@ -19,10 +19,11 @@ func main() {
 	app.Flag("loss", "Probability that a message is lost.").Default("0").Float64Var(&c.Loss)
 	app.Flag("dead", "Share of the nodes that die, unannounced, when the measurement begins.").Default("0").Float64Var(&c.Dead)
 	app.Flag("changing", "Share of the values that change from frame to frame.").Default("0.4").Float64Var(&c.Changing)
+	// The paces are those of packages agent and mesh.
 	app.Flag("interval", "Time between two frames of a node.").Default("15s").DurationVar(&c.Interval)
 	app.Flag("flush", "Pace of relays.").Default("1s").DurationVar(&c.Flush)
 	app.Flag("repair", "Pace of anti-entropy.").Default("1s").DurationVar(&c.Repair)
-	app.Flag("settle", "How long a frame is taken to be on its way.").Default("2500ms").DurationVar(&c.Settle)
+	app.Flag("settle", "How long a frame is taken to be on its way.").Default("1500ms").DurationVar(&c.Settle)
 	app.Flag("measure", "How long to measure, in virtual time.").Default("60s").DurationVar(&c.Measure)
 	app.Flag("seed", "Of all that is random.").Default("1").Uint64Var(&c.Seed)
 	kingpin.MustParse(app.Parse(os.Args[1:]))
