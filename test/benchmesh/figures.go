@@ -130,7 +130,7 @@ func (f *figures) percentile(share float64) float64 {
 func (f *figures) String() string {
 	bound := f.lowerBound()
 	return fmt.Sprintf("nodes=%d loss=%g dead=%g out_bytes_per_s=%.0f in_bytes_per_s=%.0f lower_bound_bytes_per_s=%.0f ratio=%.3f copies=%.3f "+
-		"staleness_p50_s=%.2f staleness_p99_s=%.2f staleness_max_s=%.2f",
+		"staleness_p50_s=%.3f staleness_p99_s=%.3f staleness_max_s=%.3f",
 		f.Nodes, f.Loss, f.Dead, f.perSecond(f.sent), f.perSecond(f.received), bound, f.perSecond(f.sent)/bound,
 		float64(f.applied+f.superfluous)/float64(max(1, f.applied)), f.percentile(0.5), f.percentile(0.99), f.stalest.Seconds())
 }
