@@ -35,7 +35,9 @@ type gossip struct {
 	streams *fewStreams
 	events  chan serf.Event
 
-	most int // members
+	leaving goodbyes
+	joining chan struct{} // one token: serf joins one at a time, others wait here
+	most    int           // members
 
 	mu       sync.RWMutex // guards all below
 	members  map[string]Member
@@ -99,7 +101,8 @@ func listenGossip(cfg gossipConfig) (*gossip, error) {
 
 	g := &gossip{
 		self: cfg.Node, cluster: cfg.Cluster, refused: cfg.refused, left: cfg.left, now: cfg.Now, changed: cfg.changed, heard: cfg.heard, asked: cfg.asked,
-		packets: packets, streams: streams, events: make(chan serf.Event, 1024), most: cfg.Limits.Members, members: map[string]Member{}, admitted: map[string]bool{},
+		packets: packets, streams: streams, joining: make(chan struct{}, 1), events: make(chan serf.Event, 1024),
+		most: cfg.Limits.Members, members: map[string]Member{}, admitted: map[string]bool{},
 	}
 	s := serf.DefaultConfig()
 	s.NodeName, s.MemberlistConfig, s.LogOutput = cfg.Node, m, cfg.logs
@@ -281,7 +284,9 @@ func (g *gossip) take(event serf.Event) (changed bool) {
 	case serf.MemberEvent:
 		if e.EventType() == serf.EventMemberLeave {
 			for _, m := range e.Members {
-				g.left(m.Name)
+				if !g.leaving.stuck(m.Name, g.now()) {
+					g.left(m.Name)
+				}
 			}
 		}
 	case *serf.Query:
@@ -318,6 +323,7 @@ func (g *gossip) refresh() {
 	g.mu.Lock()
 	for _, m := range list {
 		member := memberOf(m)
+		member.State = g.leaving.state(m.Name, member.State, now)
 		member.Since = now
 		if known, ok := g.members[m.Name]; ok {
 			member.Since = known.Since
@@ -329,6 +335,7 @@ func (g *gossip) refresh() {
 	if len(members) < g.most/2 {
 		clear(g.admitted) // and those serf has not taken in after all
 	}
+	g.leaving.keep(members)
 	g.mu.Unlock()
 	g.changed(members)
 }
@@ -415,6 +422,8 @@ func (g *gossip) alive() int {
 
 // join tries one address.
 func (g *gossip) join(address string) error {
+	g.joining <- struct{}{}
+	defer func() { <-g.joining }()
 	n, err := g.serf.Join([]string{address}, true)
 	if n == 0 && err == nil {
 		err = errors.New("nobody answered")

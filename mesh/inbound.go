@@ -14,7 +14,8 @@ import (
 // inbound notes from whom packets of the gossip arrive. When nothing comes
 // back from a peer, it tells whether our packets get lost or its.
 type inbound struct {
-	now   func() time.Time
+	now func() time.Time
+
 	mu    sync.Mutex                   // guards heard
 	heard map[netip.AddrPort]time.Time // by the addresses to listen for; zero: nothing yet
 }

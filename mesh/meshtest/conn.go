@@ -126,7 +126,6 @@ func (c *conn) Write(b []byte) (int, error) {
 			return written, os.ErrDeadlineExceeded
 		case c.broken || c.peer.closed && c.peer.arrives():
 			return written, syscall.EPIPE
-		case c.host.condition == frozen:
 		case written == len(b):
 			// Another program, or another machine, says that it knows of no
 			// such stream. Whoever wrote learns of it with the next call.
