@@ -23,13 +23,14 @@ func (m *Mesh) View() View {
 	for _, held := range m.store.Nodes() {
 		node := Node{
 			Name: held.Name, Member: members[held.Name], Snapshot: held.Snapshot,
-			Age: max(0, now.Sub(held.Made)), Epoch: held.Version.Epoch, Version: held.Version.Number,
+			Age: max(0, now.Sub(held.Fresh)), Epoch: held.Version.Epoch, Version: held.Version.Number,
 		}
 		delete(members, held.Name)
 		node.Up = node.Age <= min(reach.Overdue(held.Interval), m.cfg.StaleAfter)
 		if node.Age > m.cfg.StaleAfter {
 			node.Snapshot = nil
 		}
+		view.Partial = view.Partial || held.Bare && node.Up
 		node.Snapshot = m.urgent.shownIn(node.Snapshot, held, now)
 		view.Nodes = append(view.Nodes, node)
 	}

@@ -36,6 +36,10 @@ type Config struct {
 	StaleAfter       time.Duration // a node's series end at this age
 	ForgetAfter      time.Duration // a silent node is forgotten at this age
 
+	// ByteBudget is how many bytes a second the frames of all may cost each
+	// node before only some, the aggregators, hold them; 0: any number.
+	ByteBudget int
+
 	Limits Limits
 
 	Network Network          // nil: the host's own
@@ -80,6 +84,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("--mesh.stale-after: %v is less than %v, in which a node may miss a frame or two", c.StaleAfter, reach.Overdue(c.PublishInterval))
 	case c.ForgetAfter < c.StaleAfter:
 		return fmt.Errorf("--mesh.forget-after: %v is less than --mesh.stale-after, %v", c.ForgetAfter, c.StaleAfter)
+	case c.ByteBudget < 0:
+		return fmt.Errorf("--mesh.byte-budget: %d is less than nothing", c.ByteBudget)
 	case c.PublishInterval <= 0 || c.ExchangeInterval <= 0:
 		return errors.New("the mesh needs a publish and an exchange interval above 0")
 	}

@@ -35,6 +35,8 @@ type Mesh struct {
 	spread   *spread.Spread
 	observer *observer
 	urgent   *urgent
+	roles    *roles
+	leaf     *leaf
 
 	listener net.Listener // of the exchange; nil before Listen
 	gossip   *gossip      // nil before Listen
@@ -94,7 +96,11 @@ func New(cfg Config) (*Mesh, error) {
 		Dial: cfg.Network.Dial, TLS: tlsConfig(m.trust.identity.Load), Authenticate: m.trust.authenticate, Observer: m.observer,
 		Received: m.received, Address: m.exchangeOf,
 	})
-	m.spread = spread.New(spread.Config{Self: cfg.Node, Store: m.store, Cast: m.cast, Reachable: m.exchange.Reachable})
+	m.roles = &roles{self: cfg.Node, budget: float64(cfg.ByteBudget)}
+	m.leaf = newLeaf(m)
+	m.spread = spread.New(spread.Config{
+		Self: cfg.Node, Store: m.store, Cast: m.cast, Leaf: m.roles.serves, Reachable: m.exchange.Reachable,
+	})
 	m.urgent = newUrgent(m)
 	m.keyring = newKeyService(cfg.Cluster, cfg.Node, keys, m.trust, m.store.Identity)
 	m.reach = newReacher(m)
@@ -176,7 +182,11 @@ func (m *Mesh) Publish(s health.Snapshot) error {
 	if err := m.store.Publish(s, m.Pace()); err != nil {
 		return fmt.Errorf("publishing: %w", err)
 	}
-	m.spread.Publish()
+	if role, _, _ := m.roles.now(); role == Leaf {
+		m.leaf.publish()
+	} else {
+		m.spread.Publish()
+	}
 	m.urgent.published(s.Results)
 	return nil
 }

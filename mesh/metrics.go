@@ -22,12 +22,14 @@ var (
 	viewDesc      = prometheus.NewDesc("grapevine_mesh_partition_view_hash", "Hash of the names of the nodes that this one reaches: nodes with the same number reach the same ones.", nil, nil)
 	peerUpDesc    = prometheus.NewDesc(peerUpName, "Whether a way to a neighbour on the ring works, tried directly, by path: exchange and gossip there and back, inbound for packets of the gossip that arrive. A way that was never seen working, nor found broken yet, is left out.", []string{labelPeer, labelPath}, nil)
 	epochDesc     = prometheus.NewDesc("grapevine_mesh_epoch", "Epoch in which this node speaks: how often it has started.", nil, nil)
+	roleDesc      = prometheus.NewDesc("grapevine_mesh_role", "Whether this node has the role: full where everybody holds all series, else aggregator or leaf.", []string{"role"}, nil)
+	projectedDesc = prometheus.NewDesc("grapevine_mesh_projected_bytes_per_second", "What each node would receive if all held all series: above --mesh.byte-budget there are aggregators and leaves.", nil, nil)
 	frameSizeDesc = prometheus.NewDesc("grapevine_mesh_frame_bytes", "Size of this node's newest frame, without its schema.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c viewCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{membersDesc, sizeDesc, ratioDesc, knownDesc, reachedDesc, otherDesc, downDesc, sinceDesc, viewDesc, peerUpDesc, epochDesc, frameSizeDesc} {
+	for _, d := range []*prometheus.Desc{membersDesc, sizeDesc, ratioDesc, knownDesc, reachedDesc, otherDesc, downDesc, sinceDesc, viewDesc, peerUpDesc, epochDesc, frameSizeDesc, roleDesc, projectedDesc} {
 		ch <- d
 	}
 }
@@ -50,6 +52,15 @@ func (c viewCollector) Collect(ch chan<- prometheus.Metric) {
 	if p := c.mesh.reach.picture.Load(); p != nil {
 		c.partition(gauge, p)
 	}
+	role, _, _ := c.mesh.roles.now()
+	for _, r := range Roles {
+		v := 0.0
+		if r == role {
+			v = 1
+		}
+		gauge(roleDesc, v, r.String())
+	}
+	gauge(projectedDesc, c.mesh.roles.load())
 	gauge(epochDesc, float64(c.mesh.store.Epoch()))
 	for _, held := range c.mesh.store.Nodes() {
 		if held.Name == c.mesh.cfg.Node {

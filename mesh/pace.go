@@ -18,7 +18,11 @@ const (
 // others, who tell by it when a node has fallen silent. It leaves room for two
 // frames to be missed before StaleAfter.
 func (m *Mesh) Pace() time.Duration {
-	return min(pace(m.cfg.PublishInterval, m.gossip.alive()+1), (m.cfg.StaleAfter-reach.Slack)/3)
+	return m.paceAmong(m.gossip.alive() + 1)
+}
+
+func (m *Mesh) paceAmong(members int) time.Duration {
+	return min(pace(m.cfg.PublishInterval, members), (m.cfg.StaleAfter-reach.Slack)/3)
 }
 
 func pace(interval time.Duration, members int) time.Duration {

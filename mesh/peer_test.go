@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ type peer struct {
 	logs     *logBuffer
 	stop     func() // says goodbye
 	value    float64
+	also     atomic.Pointer[health.Result] // what it says beside the usual
 }
 
 // logBuffer can be read while it is written.
@@ -106,12 +108,16 @@ func (p *peer) frameKey() ed25519.PrivateKey { return p.trust.identity.Load().fr
 
 func (p *peer) publish() {
 	p.value++
+	results := []health.Result{{Check: "etcd", Subject: "e", Status: health.Critical, Reason: "down", Observed: time.Now(), Since: time.Now()}}
+	if also := p.also.Load(); also != nil {
+		results = append(results, *also)
+	}
 	if err := p.Publish(health.Snapshot{
 		Node: p.cfg.Node, Values: []float64{p.value},
 		Schema: &health.Schema{Version: "1.0.0", Families: []health.Family{
 			{Name: "v", Type: health.Gauge, Series: make([]health.Series, 1)},
 		}},
-		Results: []health.Result{{Check: "etcd", Subject: "e", Status: health.Critical, Reason: "down", Observed: time.Now(), Since: time.Now()}},
+		Results: results,
 	}); err != nil {
 		p.t.Error(err)
 	}

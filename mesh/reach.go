@@ -158,7 +158,7 @@ func (r *reacher) choose(members map[string]Member, held map[string]state.Held, 
 
 func late(held map[string]state.Held, name string, now time.Time) bool {
 	h, ok := held[name]
-	return !ok || now.Sub(h.Made) > reach.Late(h.Interval)
+	return !ok || now.Sub(h.Fresh) > reach.Late(h.Interval)
 }
 
 // due draws whom to try now, and marks them busy.

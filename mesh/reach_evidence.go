@@ -30,7 +30,7 @@ func (r *reacher) evidence(members map[string]Member, held map[string]state.Held
 			Away:   members[name].State == MemberLeaving || members[name].Maintenance != "",
 		}
 		if h, ok := held[name]; ok {
-			m.Age, m.Interval = max(0, now.Sub(h.Made)), h.Interval
+			m.Age, m.Interval = max(0, now.Sub(h.Fresh)), h.Interval
 		}
 		if w := r.watched[name]; w != nil {
 			m.Exchange, m.Refused = w.exchange, w.refused

@@ -21,15 +21,12 @@ const (
 	settle = 1500 * time.Millisecond
 )
 
-// reshape tells the fast path who is alive.
+// reshape tells the fast path who takes part in it, and the state whether it
+// is to hold everything.
 func (m *Mesh) reshape(members map[string]Member) {
-	var alive []string
-	for name, member := range members {
-		if member.State == MemberAlive && member.Exchange != "" {
-			alive = append(alive, name)
-		}
-	}
-	m.spread.SetMembers(alive)
+	role, taking := m.roles.update(members, m.paceAmong)
+	m.store.SetBare(role == Leaf)
+	m.spread.SetMembers(taking)
 }
 
 func (m *Mesh) exchangeOf(name string) string {
@@ -75,6 +72,8 @@ func (m *Mesh) relay(ctx context.Context) {
 			return
 		case <-tick.C:
 			m.spread.Flush()
+			m.roles.sizes(m.store.MeanBytes())
+			m.reshape(m.gossip.all())
 		}
 	}
 }

@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,6 +29,10 @@ func (m *Mesh) repair(ctx context.Context) {
 		case name = <-m.behind:
 			address = m.exchangeOf(name)
 		case <-time.After(m.cfg.ExchangeInterval - jitter):
+			if role, _, _ := m.roles.now(); role == Leaf {
+				rounds.TryGo(func() error { m.leaf.inquire(ctx); return nil })
+				continue
+			}
 			name, address = m.pick()
 		}
 		if address == "" {
@@ -47,11 +52,14 @@ func (m *Mesh) repair(ctx context.Context) {
 func (m *Mesh) pick() (name, address string) {
 	var alive, failed []string
 	members := m.gossip.all()
+	_, _, aggregators := m.roles.now()
 	for name, member := range members {
 		switch {
 		case name == m.cfg.Node || member.Exchange == "":
 		case member.State == MemberAlive || member.State == MemberLeaving:
-			alive = append(alive, name)
+			if aggregators == nil || slices.Contains(aggregators, name) {
+				alive = append(alive, name)
+			}
 		case member.State == MemberFailed:
 			failed = append(failed, name)
 		}

@@ -13,6 +13,10 @@ type View struct {
 	Self  string // the node that answers
 	Nodes []Node // sorted by name; every node known and not forgotten, Self among them
 
+	// Partial is whether this node holds of others that are up the verdicts
+	// alone: it is a leaf, or has just ceased to be one.
+	Partial bool
+
 	// Partition is who is reached and who is not, and what is cut. It is
 	// judged once a second.
 	Partition reach.Picture

@@ -19,18 +19,23 @@ func (x *Exchange) Sync(ctx context.Context, name, address string) error {
 			return err
 		}
 	}
+	return x.with(ctx, name, address, func(ctx context.Context, c *conn) error { return x.sync(ctx, name, c) })
+}
+
+// with runs a round over a connection that is open already, or a new one.
+func (x *Exchange) with(ctx context.Context, name, address string, round func(context.Context, *conn) error) error {
 	c, reused, err := x.take(ctx, name, address)
 	if err != nil {
 		return err
 	}
-	err = x.sync(ctx, name, c)
+	err = round(ctx, c)
 	if err != nil && reused && ctx.Err() == nil && !refused(err) {
 		// The peer has closed an idle connection, or was restarted.
 		_ = c.Close()
 		if c, err = x.dial(ctx, name, address); err != nil {
 			return err
 		}
-		err = x.sync(ctx, name, c)
+		err = round(ctx, c)
 	}
 	if err != nil {
 		_ = c.Close()
@@ -62,27 +67,34 @@ func (x *Exchange) sync(ctx context.Context, peer string, c asker) error {
 	if err != nil {
 		return err
 	}
-	if len(news.frames) > 0 {
-		hashes, err := state.References(news.frames, x.cfg.Limits)
-		if err != nil {
-			return err
-		}
-		delta := state.Delta{Frames: news.frames}
-		if missing := store.Missing(hashes); len(missing) > 0 {
-			blobs, err := c.ask(ctx, message{kind: kindGet, hashes: missing}, kindBlobs)
-			if err != nil {
-				return err
-			}
-			delta.Blobs = blobs.blobs
-		}
-		if err := x.applied(peer, Repair, store.Apply(delta)); err != nil {
-			return err
-		}
+	if err := x.takeIn(ctx, peer, c, news.frames); err != nil {
+		return err
 	}
 	if len(news.names) == 0 {
 		return nil
 	}
 	return x.push(ctx, c, store.Frames(news.names, deltaBudget/2))
+}
+
+// takeIn applies frames that the peer has answered with, after asking it for
+// the schemas and identities that are not held.
+func (x *Exchange) takeIn(ctx context.Context, peer string, c asker, frames []state.Relayed) error {
+	if len(frames) == 0 {
+		return nil
+	}
+	hashes, err := state.References(frames, x.cfg.Limits)
+	if err != nil {
+		return err
+	}
+	delta := state.Delta{Frames: frames}
+	if missing := x.cfg.Store.Missing(hashes); len(missing) > 0 {
+		blobs, err := c.ask(ctx, message{kind: kindGet, hashes: missing}, kindBlobs)
+		if err != nil {
+			return err
+		}
+		delta.Blobs = blobs.blobs
+	}
+	return x.applied(peer, Repair, x.cfg.Store.Apply(delta))
 }
 
 // push sends frames, and with them the schemas and identities that the peer

@@ -92,6 +92,7 @@ type Exchange struct {
 	open    map[net.Conn]bool  // connections served; true: the peer has proved its name
 	waiting map[string]int     // connections whose peer has not, by remote host
 	streams map[string]*stream // by peer name: the fast path
+	pipes   chan net.Conn      // opened by peers for whom Pipes accepts; nil: nobody does
 	renewed int                // how often; connections of before are not used again
 
 	ctx   context.Context // of Serve

@@ -36,6 +36,10 @@ const (
 	kindCast    kind = 12 // frames and blobs on the fast path
 	kindPing    kind = 13 // request: are you there
 	kindPong    kind = 14 // answer to ping
+	kindInquire kind = 15 // request: sums of the verdicts I hold, and my own version
+	kindTold    kind = 16 // answer to inquire: ages, and whose verdicts differ; your name if you are to push
+	kindBare    kind = 17 // request: frames without values, by name; the answer is news
+	kindPipe    kind = 18 // request: from here on this connection belongs to somebody else
 )
 
 // message is the union of all kinds; each uses some of the fields.
@@ -51,6 +55,10 @@ type message struct {
 	blobs   [][]byte
 	hashes  []frame.Hash
 	names   []string
+
+	sums     []uint64
+	chapters []state.Chapter
+	size     int // mean bytes of a frame
 }
 
 const (
@@ -147,6 +155,9 @@ const (
 	fieldGroups  protowire.Number = 9
 	fieldRoster  protowire.Number = 10
 	fieldNumbers protowire.Number = 11
+	fieldSum     protowire.Number = 12 // varint
+	fieldChapter protowire.Number = 13 // ages, or name, sum, age in milliseconds in nested fields 1 and 2: 1, 2, 3
+	fieldSize    protowire.Number = 14
 )
 
 func (m *message) encode() []byte {
@@ -168,6 +179,13 @@ func (m *message) encode() []byte {
 		}
 	}
 	number(fieldGroups, uint64(m.groups))
+	number(fieldSize, uint64(m.size))
+	for _, sum := range m.sums {
+		b = protowire.AppendVarint(protowire.AppendTag(b, fieldSum, protowire.VarintType), sum)
+	}
+	for _, c := range m.chapters {
+		raw(fieldChapter, encodeChapter(c))
+	}
 	if m.places != nil {
 		number(fieldRoster, m.places.Roster)
 		raw(fieldNumbers, m.places.Numbers)
@@ -214,6 +232,14 @@ func (m *message) decode(b []byte) error {
 			m.reason = string(v.Bytes)
 		case fieldGroups:
 			m.groups = int(min(v.Uint, maxItems))
+		case fieldSize:
+			m.size = int(min(v.Uint, maxMessage))
+		case fieldSum:
+			m.sums = append(m.sums, v.Uint)
+		case fieldChapter:
+			c, err := decodeChapter(v.Bytes, &items)
+			m.chapters = append(m.chapters, c)
+			return err
 		case fieldRoster:
 			places.Roster = v.Uint
 		case fieldNumbers:

@@ -54,6 +54,10 @@ func (x *Exchange) serve(ctx context.Context, raw net.Conn) {
 			x.report(c.peer, err)
 			return
 		}
+		if request.kind == kindPipe {
+			x.pipe(ctx, c)
+			return
+		}
 		answer, err := x.answer(c.peer, request)
 		if err == nil && answer.kind == 0 {
 			continue
@@ -97,6 +101,10 @@ func (x *Exchange) answer(peer string, request message) (message, error) {
 			}
 		}
 		return message{kind: kindNews, frames: frames, names: wants}, nil
+	case kindInquire:
+		return x.told(peer, request)
+	case kindBare:
+		return message{kind: kindNews, frames: store.Bare(request.names, deltaBudget)}, nil
 	case kindGet:
 		return message{kind: kindBlobs, blobs: store.Blobs(request.hashes, deltaBudget)}, nil
 	case kindOffer:

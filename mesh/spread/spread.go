@@ -17,13 +17,16 @@ import (
 	"github.com/grapevine-mesh/grapevine/mesh/state"
 )
 
-// Config is what a Spread needs. All fields are required.
+// Config is what a Spread needs. All fields but Leaf are required.
 type Config struct {
 	Self  string
 	Store *state.Store
 	// Cast sends to all of to without waiting. groups other than 0 asks them
 	// to pass it on, as members of one of so many groups.
 	Cast func(to []string, groups int, d state.Delta)
+	// Leaf reports whether a peer that is no member has its frame passed on to
+	// all members; nil: none has.
+	Leaf func(peer string) bool
 	// Reachable reports whether what is cast to a peer probably arrives.
 	Reachable func(peer string) bool
 }
@@ -136,11 +139,15 @@ func (s *Spread) Receive(peer string, groups int, d state.Delta) state.Outcome {
 	}
 	if _, ok := slices.BinarySearch(s.members, peer); ok {
 		r.groups = groups
-		if before := s.pending[peer]; len(before.blobs) < maxHeldBlobs { // two frames within one flush
-			r.blobs, r.bases = append(r.blobs, before.blobs...), append(r.bases, before.bases...)
-		}
-		s.pending[peer] = r
+	} else if s.cfg.Leaf != nil && s.cfg.Leaf(peer) {
+		r.groups = 1 // one group: everybody
+	} else {
+		return out
 	}
+	if before := s.pending[peer]; len(before.blobs) < maxHeldBlobs { // two frames within one flush
+		r.blobs, r.bases = append(r.blobs, before.blobs...), append(r.bases, before.bases...)
+	}
+	s.pending[peer] = r
 	return out
 }
 

@@ -119,7 +119,7 @@ func (s *Store) apply(r Relayed, blobs map[frame.Hash][]byte) (bool, *Refusal) {
 	if f.Node == s.cfg.Self {
 		return false, s.hearOwnName(f.Version)
 	}
-	if !s.wanted(f.Node, f.Version) {
+	if !s.wanted(f) {
 		return false, nil
 	}
 	if !s.cfg.Trust.Member(f.Node) {
@@ -155,14 +155,19 @@ func (s *Store) apply(r Relayed, blobs map[frame.Hash][]byte) (bool, *Refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// Another connection may have brought a newer one meanwhile.
-	if !s.newer(f.Node, f.Version) {
+	if f.Bare && !s.bare || !s.newer(f.Node, f.Version) {
 		return false, nil
 	}
 	if s.nodes[f.Node] == nil && len(s.nodes) >= s.cfg.Nodes {
 		return false, &Refusal{ReasonTooMuch, false, fmt.Errorf("%s would be node number %d", f.Node, len(s.nodes)+1)}
 	}
-	if held := s.blobs[f.Schema]; held != nil && !f.Bare {
-		snapshot.Schema = held.schema.Series
+	if held := s.blobs[f.Schema]; held != nil {
+		schema = held
+	}
+	if s.bare {
+		f, snapshot = f.WithoutValues(), schema.verdictsOnly(snapshot)
+	} else {
+		snapshot.Schema = schema.schema.Series
 	}
 	s.set(f, snapshot, made, schema, identity)
 	delete(s.tombstones, f.Node)
@@ -219,16 +224,17 @@ func (s *Store) schemaOf(f *frame.Frame, blobs map[frame.Hash][]byte) (*blob, *R
 	return fresh, nil
 }
 
-func (s *Store) wanted(name string, v frame.Version) bool {
+func (s *Store) wanted(f *frame.Frame) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.newer(name, v)
+	return (!f.Bare || s.bare) && s.newer(f.Node, f.Version)
 }
 
-// newer reports whether v is news of name.
+// newer reports whether v is news of name: a newer version, or the same one
+// with values that are not held any more.
 func (s *Store) newer(name string, v frame.Version) bool {
 	if n := s.nodes[name]; n != nil {
-		return v.Newer(n.frame.Version)
+		return v.Newer(n.frame.Version) || s.stripped(n) && v == n.frame.Version
 	}
 	if t, ok := s.tombstones[name]; ok {
 		return v.Newer(t.version)

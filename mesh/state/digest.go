@@ -23,7 +23,9 @@ func (s *Store) Digest() []Have {
 	r := s.sorted()
 	have := make([]Have, 0, len(r.nodes)+len(s.tombstones))
 	for i, n := range r.nodes {
-		have = append(have, Have{r.names[i], n.frame.Version, s.young(n, now)})
+		if !s.stripped(n) {
+			have = append(have, Have{r.names[i], n.frame.Version, s.young(n, now)})
+		}
 	}
 	for name, t := range s.tombstones {
 		have = append(have, Have{Name: name, Version: t.version})
@@ -48,7 +50,7 @@ func (s *Store) Diff(theirs []Have, budget int) (news []Relayed, wants []string,
 			refusal = s.hearOwnName(h.Version)
 			continue
 		}
-		if s.lacks(h) && s.cfg.Trust.Member(h.Name) {
+		if s.Lacks(h) && s.cfg.Trust.Member(h.Name) {
 			wants = append(wants, h.Name)
 		}
 	}
@@ -56,6 +58,9 @@ func (s *Store) Diff(theirs []Have, budget int) (news []Relayed, wants []string,
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for name, n := range s.nodes {
+		if n.frame.Bare {
+			continue
+		}
 		version, ok := known[name]
 		if ok && (!n.frame.Version.Newer(version) || s.young(n, now) && next(n.frame.Version, version)) {
 			continue
@@ -68,10 +73,13 @@ func (s *Store) Diff(theirs []Have, budget int) (news []Relayed, wants []string,
 	return news, wants, refusal
 }
 
-// lacks reports whether h is to be asked for.
-func (s *Store) lacks(h Have) bool {
+// Lacks reports whether h is to be asked for.
+func (s *Store) Lacks(h Have) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	if s.bare {
+		return false // it asks for verdicts, in another way
+	}
 	if n := s.nodes[h.Name]; n != nil && h.Young && next(h.Version, n.frame.Version) {
 		return false
 	}
@@ -86,7 +94,7 @@ func (s *Store) Frames(names []string, budget int) []Relayed {
 	var out []Relayed
 	for _, name := range names {
 		n := s.nodes[name]
-		if n == nil {
+		if n == nil || n.frame.Bare {
 			continue
 		}
 		if budget -= len(n.frame.Raw); budget < 0 {

@@ -59,6 +59,10 @@ func (s *Store) Places() Places {
 	r := s.sorted()
 	p := Places{Roster: r.sum, Numbers: make([]byte, 0, 3*len(r.nodes))}
 	for _, n := range r.nodes {
+		if s.stripped(n) {
+			p.Numbers = append(p.Numbers, 0)
+			continue
+		}
 		p.Numbers = binary.AppendUvarint(p.Numbers, n.frame.Version.Number<<1|flag(s.young(n, now)))
 	}
 	return p

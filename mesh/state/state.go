@@ -55,6 +55,7 @@ type Store struct {
 	up   time.Time  // since when
 
 	mu         sync.RWMutex // guards all below
+	bare       bool         // hold the verdicts of other nodes only
 	started    bool         // whether epoch is our own rather than an earlier life's
 	epoch      uint64
 	number     uint64
@@ -70,6 +71,8 @@ type node struct {
 	snapshot *health.Snapshot
 	made     time.Time // when the frame was made, on our clock
 	arrived  time.Time // when it came here
+	fresh    time.Time // until when its verdicts are known to hold: made, or later
+	verdicts uint64    // sum of them
 }
 
 // blob is a schema or an identity, held as long as a frame refers to it.
@@ -77,6 +80,8 @@ type blob struct {
 	raw    []byte
 	schema *frame.Schema // nil for an identity
 	refs   int
+
+	verdicts *health.Schema // of the series that tell verdicts; nil until asked for
 
 	// patch is the change that made schema of base, for those who hold that;
 	// nil if it came whole.
@@ -174,7 +179,9 @@ func (s *Store) set(f *frame.Frame, snapshot *health.Snapshot, made time.Time, s
 		}
 		s.release(n.frame)
 	}
-	*n = node{frame: f, snapshot: snapshot, made: made, arrived: s.cfg.Now()}
+	*n = node{
+		frame: f, snapshot: snapshot, made: made, arrived: s.cfg.Now(), fresh: made, verdicts: verdictsOf(f, snapshot.Results),
+	}
 }
 
 func (s *Store) hold(h frame.Hash, b *blob) {
@@ -223,7 +230,7 @@ func (s *Store) Sweep() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, n := range s.nodes {
-		if now.Sub(n.made) > s.cfg.ForgetAfter {
+		if now.Sub(n.fresh) > s.cfg.ForgetAfter {
 			s.forget(name, now)
 		}
 	}
@@ -239,9 +246,11 @@ type Held struct {
 	Name     string
 	Snapshot *health.Snapshot
 	Made     time.Time     // of the frame, on our clock
+	Fresh    time.Time     // until when its verdicts are known to hold: Made, or later if only they are held
 	Interval time.Duration // until the next frame, as promised
 	Version  frame.Version
-	Bytes    int // of the frame
+	Bytes    int  // of the frame
+	Bare     bool // only the verdicts are held, and the series that tell them
 
 	// Uptime is how long the node had been up when it made the frame. What
 	// else it says of its time, such as when news broke, is put on our clock
@@ -250,7 +259,10 @@ type Held struct {
 }
 
 func (n *node) held(name string) Held {
-	return Held{name, n.snapshot, n.made, n.frame.Interval, n.frame.Version, len(n.frame.Raw), n.frame.Uptime}
+	return Held{
+		Name: name, Snapshot: n.snapshot, Made: n.made, Fresh: n.fresh, Interval: n.frame.Interval, Version: n.frame.Version,
+		Bytes: len(n.frame.Raw), Bare: n.frame.Bare, Uptime: n.frame.Uptime,
+	}
 }
 
 // Node returns what is held of a node and the identity that its frame is
