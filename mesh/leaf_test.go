@@ -18,7 +18,7 @@ func zoned(t *testing.T, each int) map[string]*peer {
 	for i := range each {
 		for _, zone := range []string{"east", "west"} {
 			cfg := testConfig(t, fmt.Sprintf("%s-%d", zone, i))
-			cfg.Tags, cfg.ByteBudget = map[string]string{tagZone: zone}, 1
+			cfg.Tags, cfg.ByteBudget = map[string]string{TagZone: zone}, 1
 			if seed != "" {
 				cfg.Join = []string{seed}
 			}

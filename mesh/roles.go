@@ -25,6 +25,10 @@ var Roles = []Role{Full, Aggregator, Leaf}
 // String returns full, aggregator or leaf.
 func (r Role) String() string { return [...]string{"full", "aggregator", "leaf"}[r] }
 
+// TagZone is the name in Config.Tags of where a node is: what is likely to
+// fail together, such as a site. Each zone has aggregators of its own.
+const TagZone = "zone"
+
 const (
 	// overhead is what spreading a frame costs beside its bytes: heads, TLS,
 	// duplicates, digests.
@@ -37,8 +41,6 @@ const (
 	// leavesEach is how many leaves an aggregator is to serve, so that this
 	// costs it about as much as it pays for the frames of all.
 	leavesEach = 64
-	// tagZone is the operator's tag that says where a node is.
-	tagZone = "zone"
 )
 
 // roles is who does what, as this node sees it. Each node works it out for
@@ -73,7 +75,7 @@ func (r *roles) update(members map[string]Member, pace func(members int) time.Du
 	var living []string
 	for name, m := range members {
 		if m.State == MemberAlive && m.Exchange != "" {
-			zones[m.Tags[tagZone]] = append(zones[m.Tags[tagZone]], name)
+			zones[m.Tags[TagZone]] = append(zones[m.Tags[TagZone]], name)
 			living = append(living, name)
 		}
 	}
@@ -88,7 +90,7 @@ func (r *roles) update(members map[string]Member, pace func(members int) time.Du
 		r.role, r.near, r.all = Full, nil, nil
 		return Full, living
 	}
-	home := members[r.self].Tags[tagZone]
+	home := members[r.self].Tags[TagZone]
 	r.near, r.all = nil, nil
 	for zone, names := range zones {
 		chosen := aggregators(zone, names)

@@ -18,7 +18,7 @@ func cluster(zones map[string]int) map[string]Member {
 		for i := range n {
 			m := Member{State: MemberAlive, Exchange: "x"}
 			if zone != "" {
-				m.Tags = map[string]string{tagZone: zone}
+				m.Tags = map[string]string{TagZone: zone}
 			}
 			members[fmt.Sprintf("%s-%03d", zone, i)] = m
 		}
@@ -86,7 +86,7 @@ func TestAggregatorsOfZones(t *testing.T) {
 				t.Errorf("%s: %s is an aggregator, and %v take part", label, name, taking)
 			}
 			for _, n := range near {
-				if members[n].Tags[tagZone] != m.Tags[tagZone] {
+				if members[n].Tags[TagZone] != m.Tags[TagZone] {
 					t.Errorf("%s: %s turns to %s of another zone first", label, name, n)
 				}
 			}
@@ -98,7 +98,7 @@ func TestAggregatorsOfZones(t *testing.T) {
 			}
 		}
 		for _, name := range all {
-			got[members[name].Tags[tagZone]]++
+			got[members[name].Tags[TagZone]]++
 		}
 		if diff := cmp.Diff(tc.want, got); diff != "" {
 			t.Errorf("%s: aggregators (-want +got):\n%s", label, diff)

@@ -42,6 +42,8 @@ func agentCommand(app *kingpin.Application, actions map[string]action) {
 	cmd.Flag("mesh.tls-cert", "This node's certificate, PEM; its SAN holds the node's name.").StringVar(&cfg.MeshTLS.Cert)
 	cmd.Flag("mesh.tls-key", "Key of this node's certificate, PEM.").StringVar(&cfg.MeshTLS.Key)
 	cmd.Flag("mesh.insecure", "Bind more than loopback without keys.").BoolVar(&cfg.MeshInsecure)
+	cmd.Flag("mesh.zone", "Where this node is: each zone has aggregators of its own.").StringVar(&cfg.MeshZone)
+	rateOf(cmd.Flag("mesh.byte-budget", "Bytes a second that everybody's data may cost each node, such as 128kB; above it some nodes hold all series for the others. 0: any number."), "128kB", &cfg.ByteBudget)
 	spanOf(cmd.Flag("mesh.stale-after", "A silent node's series end after this long."), "2m", &cfg.StaleAfter)
 	spanOf(cmd.Flag("mesh.forget-after", "A silent node is forgotten after this long."), "24h", &cfg.ForgetAfter)
 

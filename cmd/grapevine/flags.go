@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -82,3 +83,41 @@ func (d *span) Set(s string) error {
 
 // String implements kingpin.Value.
 func (d *span) String() string { return d.to.String() }
+
+// rate is a flag that takes a number of bytes a second.
+type rate struct {
+	name string
+	to   *int
+}
+
+// rateOf makes a flag take a number of bytes a second.
+func rateOf(f *kingpin.FlagClause, byDefault string, to *int) {
+	f.Default(byDefault).SetValue(&rate{"--" + f.Model().Name, to})
+}
+
+// byteUnits are the units that a rate may have, the longest first.
+var byteUnits = []struct {
+	name  string
+	bytes float64
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}, {"", 1}}
+
+// maxRate is far more than any network carries.
+const maxRate = 1e12
+
+// Set implements kingpin.Value.
+func (r *rate) Set(s string) error {
+	number, unit := strings.TrimSpace(strings.TrimSuffix(s, "/s")), 0
+	for !strings.HasSuffix(number, byteUnits[unit].name) {
+		unit++
+	}
+	number = strings.TrimSpace(strings.TrimSuffix(number, byteUnits[unit].name))
+	v, err := strconv.ParseFloat(number, 64)
+	if v *= byteUnits[unit].bytes; err != nil || !(v >= 0 && v <= maxRate) {
+		return fmt.Errorf("%s: %q is not a number of bytes such as 128kB or 1MiB", r.name, s)
+	}
+	*r.to = int(v)
+	return nil
+}
+
+// String implements kingpin.Value.
+func (r *rate) String() string { return strconv.Itoa(*r.to) }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"sync"
@@ -154,6 +153,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	signal.Notify(a.hangups, syscall.SIGHUP)
 	defer signal.Stop(a.hangups)
 
+	pipes := a.mesh.Pipes()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := a.schedule.Run(ctx); err != nil { // a check that hangs is no failure of ours
@@ -164,8 +164,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	group.Go(func() error { return a.mesh.Run(ctx) })
 	group.Go(func() error { return a.echo.Run(ctx) })
 	group.Go(func() error {
-		return web.Serve(ctx, a.listener, a.handler(), a.cfg.WebConfigFile, a.cfg.Logger)
+		return web.Serve(ctx, a.listener, web.New(a.webConfig()), a.cfg.WebConfigFile, a.cfg.Logger)
 	})
+	group.Go(func() error { return web.ServePeers(ctx, pipes, web.NewForPeers(a.webConfig()), a.cfg.Logger) })
 	group.Go(func() error { a.publish(ctx); return nil })
 	group.Go(func() error { a.followSignals(ctx); return nil })
 	group.Go(func() error { a.rediscover(ctx); return nil })
@@ -189,11 +190,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 }
 
-func (a *Agent) handler() http.Handler {
-	return web.New(web.Config{
-		Node: a.cfg.Node, Version: a.cfg.Version, View: a.mesh.View, Local: a.registry, Renderer: a.renderer,
+func (a *Agent) webConfig() web.Config {
+	return web.Config{
+		Node: a.cfg.Node, Version: a.cfg.Version, View: a.mesh.View, Holders: a.mesh, Local: a.registry, Renderer: a.renderer,
 		Timestamps: a.cfg.WebTimestamps, Ready: a.ready, Reload: a.Reload, Logger: a.cfg.Logger, Registry: a.registry,
-	})
+	}
 }
 
 // firstWords is how long a check may take before the agent calls itself ready

@@ -40,6 +40,8 @@ type Config struct {
 	EchoListen    string // host:port, UDP and TCP
 	StaleAfter    time.Duration
 	ForgetAfter   time.Duration
+	MeshZone      string // where this node is; may be empty
+	ByteBudget    int    // bytes a second; see mesh.Config
 
 	// StartGrace is how long after the node's boot its bad verdicts are
 	// excused.
@@ -130,8 +132,11 @@ func (c *Config) mesh() (mesh.Config, error) {
 		Bind: c.MeshBind, Exchange: c.MeshExchange, Advertise: c.MeshAdvertise, Join: c.MeshJoin,
 		StoragePath:     c.StoragePath,
 		PublishInterval: publishInterval, ExchangeInterval: exchangeInterval,
-		StaleAfter: c.StaleAfter, ForgetAfter: c.ForgetAfter,
+		StaleAfter: c.StaleAfter, ForgetAfter: c.ForgetAfter, ByteBudget: c.ByteBudget,
 		Limits: mesh.DefaultLimits(), Logger: c.Logger,
+	}
+	if c.MeshZone != "" {
+		m.Tags = map[string]string{mesh.TagZone: c.MeshZone}
 	}
 	if c.MeshTLS != (mesh.TLSFiles{}) {
 		m.TLS = &c.MeshTLS

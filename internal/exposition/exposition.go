@@ -86,6 +86,8 @@ type shown struct {
 	schema int       // index in plan.schemas; -1 when it has no snapshot to show
 	values []float64 // as long as that schema is wide
 	stamp  []byte    // timestamp with a blank before it; nil for none
+
+	answers, complete bool // of the node that answers: that it does, and whether with all there is
 }
 
 // Write renders v to w in chunks. It returns the first error of w. Nodes
@@ -129,7 +131,9 @@ func (s *scratch) choose(v mesh.View, o Options) {
 		if len(o.Nodes) > 0 && !slices.Contains(o.Nodes, n.Name) || !o.Shard.Has(n.Name) {
 			continue
 		}
-		s.nodes = append(s.nodes, shown{Node: n, label: escapedLabel(n.Name), schema: -1})
+		s.nodes = append(s.nodes, shown{
+			Node: n, label: escapedLabel(n.Name), schema: -1, answers: n.Name == v.Self, complete: !v.Partial,
+		})
 	}
 }
 

@@ -12,6 +12,19 @@ type ownFamily struct {
 var own = []ownFamily{
 	{
 		health.Family{
+			Name: "grapevine_mesh_scrape_complete",
+			Help: "Whether the node that answers the scrape holds the series of all nodes that are up, and not the verdicts alone of some.",
+			Type: health.Gauge,
+		},
+		func(n *shown) (float64, bool) {
+			if n.complete {
+				return 1, n.answers
+			}
+			return 0, n.answers
+		},
+	},
+	{
+		health.Family{
 			Name: "grapevine_node_observers",
 			Help: "Nodes that try the way to the node directly and whose words arrive, as seen by the node that answers the scrape.",
 			Type: health.Gauge,

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/grapevine-mesh/grapevine/internal/exposition"
+	"github.com/grapevine-mesh/grapevine/mesh"
 )
 
 // filter is what node=, shard= and collect[]= ask for; the first and the last
@@ -73,6 +74,19 @@ func (s *server) metrics(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	view := s.View()
+	if s.partly(view, f) && s.relay(w, r) {
+		return
+	}
+	s.render(w, r, view)
+}
+
+// render answers with what this node holds.
+func (s *server) render(w http.ResponseWriter, r *http.Request, view mesh.View) {
+	f, err := filterOf(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
 	format := exposition.Negotiate(r.Header.Get("Accept"))
 	w.Header().Set("Content-Type", format.ContentType())
 	w.Header().Add("Vary", "Accept")

@@ -29,13 +29,16 @@ const (
 	ReloadPath       = "/-/reload"
 )
 
-// Config is what the handler needs. All fields are required.
+// Config is what the handler needs. Fields without a comment on their zero
+// value are required.
 type Config struct {
 	Node    string // this node's name
 	Version string // of this program
 
 	// View is asked once for each request.
 	View func() mesh.View
+	// Holders are asked for what the View lacks; nil: nobody is.
+	Holders Holders
 	// Local gathers this node's own metrics, without the label node.
 	Local    prometheus.Gatherer
 	Renderer *exposition.Renderer
@@ -54,7 +57,8 @@ type Config struct {
 // server is the Config with the methods that answer requests.
 type server struct {
 	Config
-	now func() time.Time
+	now    func() time.Time
+	relays *prometheus.CounterVec
 }
 
 // New returns the handler of every path. It starts nothing.
@@ -63,11 +67,8 @@ func New(cfg Config) http.Handler {
 }
 
 func newServer(cfg Config, now func() time.Time) http.Handler {
-	s := &server{cfg, now}
-	compress, err := gzhttp.NewWrapper(gzhttp.CompressionLevel(gzip.BestSpeed))
-	if err != nil {
-		panic(err) // the options above are constants
-	}
+	s := &server{cfg, now, newRelays(cfg.Registry)}
+	compress := compressor()
 	guard := func(h http.HandlerFunc) http.Handler { return guarded(h, cfg.Logger) }
 	compressed := func(h http.HandlerFunc) http.Handler { return compress(guard(h)) }
 
@@ -83,4 +84,14 @@ func newServer(cfg Config, now func() time.Time) http.Handler {
 	mux.Handle("GET /{$}", guard(landingPage(cfg).ServeHTTP))
 	handleProfiles(mux, guard)
 	return measured(mux, cfg.Registry)
+}
+
+// compressor compresses answers for those who accept that, unless they are
+// compressed already.
+func compressor() func(http.Handler) http.HandlerFunc {
+	compress, err := gzhttp.NewWrapper(gzhttp.CompressionLevel(gzip.BestSpeed))
+	if err != nil {
+		panic(err) // the options above are constants
+	}
+	return compress
 }
