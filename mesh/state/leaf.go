@@ -136,7 +136,7 @@ func (s *Store) Hear(q Inquiry, chapters []Chapter) (wants []string, _ error) {
 			s.freshen(held.name, held.verdicts, q.asked.Add(-time.Duration(min(steps, uint64(s.cfg.ForgetAfter/ageStep)))*ageStep))
 		}
 		for _, v := range chapter.Nodes {
-			if v.Name != s.cfg.Self && !s.freshen(v.Name, v.Sum, q.asked.Add(-v.Age)) {
+			if v.Name != s.cfg.Self && !s.freshen(v.Name, v.Sum, q.asked.Add(-max(0, v.Age))) {
 				wants = append(wants, v.Name)
 			}
 		}
