@@ -109,6 +109,8 @@ func TestBadInput(t *testing.T) {
 		{"another node's certificate", []string{ca, "--mesh.tls-cert=" + dir + "/n2.crt", "--mesh.tls-key=" + dir + "/n2.key"}, []string{"n2"}},
 		{"only a certificate", []string{cert}, []string{"--mesh.tls-key: missing"}},
 		{"no authority", []string{cert, certKey}, []string{"--mesh.tls-ca: missing"}},
+		{"a budget that is no number", []string{"--mesh.byte-budget=lots"}, []string{`--mesh.byte-budget: "lots" is not a number of bytes`}},
+		{"a budget below nothing", []string{"--mesh.byte-budget=-1kB"}, []string{`--mesh.byte-budget: "-1kB" is not`}},
 		{"no key file", []string{"--mesh.key-file=" + absent}, []string{"--mesh.key-file: "}},
 		{"a directory as key file", []string{"--mesh.key-file=" + dir}, []string{"--mesh.key-file: " + dir}},
 		{"a key file that never ends", []string{"--mesh.key-file=/dev/zero"}, []string{"--mesh.key-file: /dev/zero"}},
