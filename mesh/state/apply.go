@@ -165,7 +165,7 @@ func (s *Store) apply(r Relayed, blobs map[frame.Hash][]byte) (bool, *Refusal) {
 		schema = held
 	}
 	if s.bare {
-		f, snapshot = f.WithoutValues(), schema.verdictsOnly(snapshot)
+		f, snapshot = s.bareOf(f), schema.verdictsOnly(snapshot)
 	} else {
 		snapshot.Schema = schema.schema.Series
 	}

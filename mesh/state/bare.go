@@ -23,10 +23,22 @@ func (s *Store) SetBare(bare bool) {
 	}
 	for name, n := range s.nodes {
 		if name != s.cfg.Self && !n.frame.Bare {
-			n.frame = n.frame.WithoutValues()
+			n.frame = s.bareOf(n.frame)
 			n.snapshot = s.blobs[n.frame.Schema].verdictsOnly(n.snapshot)
 		}
 	}
+}
+
+// bareOf returns f without its values, and without the memory that they took.
+func (s *Store) bareOf(f *frame.Frame) *frame.Frame {
+	if f.Bare {
+		return f
+	}
+	bare := f.WithoutValues()
+	if alone, err := s.cfg.Reader.Head(bare.Raw); err == nil {
+		return alone
+	}
+	return bare
 }
 
 // stripped reports whether the values of n are to be had again.

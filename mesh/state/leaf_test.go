@@ -45,7 +45,7 @@ func hear(t *testing.T, leaf, holder *Store) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := leaf.Apply(Delta{Frames: frames, Blobs: holder.Blobs(leaf.Missing(hashes), nil, 1<<20)})
+	out := leaf.Apply(Delta{Frames: frames, Blobs: holder.Blobs(leaf.Missing(hashes), 1<<20)})
 	if len(out.Refused) > 0 || out.Applied != len(wants) {
 		t.Fatalf("of %v: %+v", wants, out)
 	}
@@ -168,6 +168,9 @@ func TestLeafBecomesAHolder(t *testing.T) {
 		t.Errorf("a leaf keeps %+v", held)
 	}
 	// Whoever takes it for more is told no bare frames, and asked for none.
+	if news, wants, _, ok := leaf.DiffPlaces(holder.Places(), 1<<20); !ok || len(news) != 0 || len(wants) != 0 {
+		t.Errorf("by places a leaf gives %d frames and wants %v (%v)", len(news), wants, ok)
+	}
 	if news, wants, _ := leaf.Diff(holder.Digest(), 1<<20); len(news) != 0 || len(wants) != 0 {
 		t.Errorf("a leaf gives %d frames and wants %v", len(news), wants)
 	}
@@ -182,10 +185,11 @@ func TestLeafBecomesAHolder(t *testing.T) {
 	leaf.SetBare(false)
 	news, _, _ := holder.Diff(leaf.Digest(), 1<<20)
 	places := leaf.Places()
-	if have, ok := holder.At(places); !ok {
-		t.Error("places of the same roster are not understood")
-	} else if byPlaces, _, _ := holder.Diff(have, 1<<20); len(byPlaces) != len(news) {
-		t.Errorf("by places %d frames are given, by names %d", len(byPlaces), len(news))
+	if byPlaces, _, _, ok := holder.DiffPlaces(places, 1<<20); !ok || len(byPlaces) != len(news) {
+		t.Errorf("by places %d frames are given (%v), by names %d", len(byPlaces), ok, len(news))
+	}
+	if _, wants, _, ok := leaf.DiffPlaces(holder.Places(), 1<<20); !ok || !cmp.Equal(wants, []string{"n"}) {
+		t.Errorf("by places it wants %v (%v)", wants, ok)
 	}
 	if out := leaf.Apply(Delta{Frames: news}); out.Applied != 1 {
 		t.Errorf("the values do not come back: %+v", out)

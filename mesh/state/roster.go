@@ -100,6 +100,10 @@ func (s *Store) DiffPlaces(p Places, budget int) (news []Relayed, wants []string
 			ourselves = &h.Version
 		}
 		switch {
+		case n.frame.Bare:
+			if s.stripped(n) && !n.frame.Version.Newer(h.Version) {
+				wants = append(wants, h.Name)
+			}
 		case h.Version.Newer(n.frame.Version):
 			if h.Name != s.cfg.Self && !(h.Young && next(h.Version, n.frame.Version)) {
 				wants = append(wants, h.Name)

@@ -138,8 +138,7 @@ func TestStandingReasons(t *testing.T) {
 	}
 }
 
-// A bare frame is held for its verdicts; a full one of the same version is
-// nothing new.
+// A bare frame is held for its verdicts, by who holds verdicts only.
 func TestBareFrameIsHeld(t *testing.T) {
 	r := newRealm(t)
 	a, b := r.store("a", 0), r.store("b", 0)
@@ -156,11 +155,15 @@ func TestBareFrameIsHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Frames[0].Raw = f.WithoutValues().Raw
+	if out := b.Apply(d); out.Applied != 0 {
+		t.Errorf("by who holds all: %+v", out)
+	}
+	b.SetBare(true)
 	if out := b.Apply(d); out.Applied != 1 {
 		t.Fatalf("%+v", out)
 	}
 	held, _, _ := b.Node("a")
-	if got := held.Snapshot; got.Schema != nil || got.Values != nil || len(got.Results) != 1 || got.Results[0].Reason != "slow" {
+	if got := held.Snapshot; len(got.Schema.Families) != 0 || got.Values != nil || len(got.Results) != 1 || got.Results[0].Reason != "slow" {
 		t.Errorf("b holds %+v", got)
 	}
 }

@@ -164,8 +164,11 @@ func (s *Store) startEpoch(epoch uint64) {
 // are not held yet.
 func (s *Store) set(f *frame.Frame, snapshot *health.Snapshot, made time.Time, schema, identity *blob) {
 	n := s.nodes[f.Node]
+	next := node{
+		frame: f, snapshot: snapshot, made: made, arrived: s.cfg.Now(), fresh: made, verdicts: verdictsOf(f, snapshot.Results),
+	}
 	if n != nil && n.frame.Schema == f.Schema && n.frame.Identity == f.Identity && n.frame.Version.Epoch == f.Version.Epoch {
-		n.frame, n.snapshot, n.made, n.arrived = f, snapshot, made, s.cfg.Now() // as nearly always
+		*n = next // as nearly always
 		return
 	}
 	s.hold(f.Schema, schema)
@@ -179,9 +182,7 @@ func (s *Store) set(f *frame.Frame, snapshot *health.Snapshot, made time.Time, s
 		}
 		s.release(n.frame)
 	}
-	*n = node{
-		frame: f, snapshot: snapshot, made: made, arrived: s.cfg.Now(), fresh: made, verdicts: verdictsOf(f, snapshot.Results),
-	}
+	*n = next
 }
 
 func (s *Store) hold(h frame.Hash, b *blob) {
