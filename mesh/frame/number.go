@@ -254,10 +254,9 @@ func (n *numbers) signed(c *coder, m int64) int64 {
 	for zeros < length-1 && c.flag(&n.zeros[zeros], a>>zeros&1 == 0) {
 		zeros++
 	}
-	switch between := length - zeros - 2; {
-	case zeros == length-1:
+	if between := length - zeros - 2; between < 0 {
 		a = 1 << zeros
-	default:
+	} else {
 		a = 1<<(length-1) | c.raw(a>>(zeros+1)&(1<<between-1), between)<<(zeros+1) | 1<<zeros
 	}
 	if c.flag(&n.flags[negative], m < 0) {

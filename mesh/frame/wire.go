@@ -1,7 +1,6 @@
 package frame
 
 import (
-	"errors"
 	"fmt"
 	"unicode/utf8"
 
@@ -76,5 +75,3 @@ func appendBytes(b []byte, n protowire.Number, v []byte) []byte {
 func appendString(b []byte, n protowire.Number, v string) []byte {
 	return protowire.AppendString(protowire.AppendTag(b, n, protowire.BytesType), v)
 }
-
-var errTruncated = errors.New("ends in the middle of a value")
