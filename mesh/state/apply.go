@@ -146,7 +146,8 @@ func (s *Store) apply(r Relayed, blobs map[frame.Hash][]byte) (bool, *Refusal) {
 	if refusal != nil {
 		return false, refusal
 	}
-	made := s.cfg.Now().Add(-r.Age)
+	now, origin := s.cfg.Now(), s.originOf(f)
+	made := origin.note(f, now.Add(-r.Age), now)
 	snapshot, err := s.cfg.Reader.Snapshot(f, schema.schema, made)
 	if err != nil {
 		return false, &Refusal{ReasonGarbage, true, err}
@@ -170,6 +171,7 @@ func (s *Store) apply(r Relayed, blobs map[frame.Hash][]byte) (bool, *Refusal) {
 		snapshot.Schema = schema.schema.Series
 	}
 	s.set(f, snapshot, made, schema, identity)
+	s.nodes[f.Node].origin = origin
 	delete(s.tombstones, f.Node)
 	return true, nil
 }

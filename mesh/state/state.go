@@ -71,6 +71,7 @@ type node struct {
 	snapshot *health.Snapshot
 	made     time.Time // when the frame was made, on our clock
 	arrived  time.Time // when it came here
+	origin   origin    // when the node started
 	fresh    time.Time // until when its verdicts are known to hold: made, or later
 	verdicts uint64    // sum of them
 }
