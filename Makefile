@@ -44,6 +44,7 @@ build: ## Build bin/grapevine, one static binary
 .PHONY: test
 test: build $(servers) cc packages ## Run all tests with the race detector (PKG=./mesh/... TESTFLAGS='-run X')
 	$(GO) test -race -timeout 20m -parallel 4 $(TESTFLAGS) $(PKG)
+	$(GO) test -timeout 20m -count=1 -v -run '^TestSimulation$$' ./mesh # a hundred agents: too many for the race detector
 
 .PHONY: demo
 # Built and exec'd instead of `go run`: a SIGTERM to make then reaches the demo,
