@@ -44,7 +44,10 @@ build: ## Build bin/grapevine, one static binary
 .PHONY: test
 test: build $(servers) cc packages ## Run all tests with the race detector (PKG=./mesh/... TESTFLAGS='-run X')
 	$(GO) test -race -timeout 20m -parallel 4 $(TESTFLAGS) $(PKG)
-	$(GO) test -timeout 20m -count=1 -v -run '^TestSimulation$$' ./mesh # a hundred agents: too many for the race detector
+
+.PHONY: simulate
+simulate: ## Run whole clusters through faults in virtual time, one of a hundred agents among them (SEED=N AGENTS=M runs one)
+	$(GO) test -timeout 20m -count=1 -v -run '^TestSimulation$$' ./mesh $(if $(SEED),-args -seed=$(SEED) $(if $(AGENTS),-agents=$(AGENTS)))
 
 .PHONY: demo
 # Built and exec'd instead of `go run`: a SIGTERM to make then reaches the demo,

@@ -66,7 +66,7 @@ func (l *leaf) candidates() []string {
 	names := slices.DeleteFunc(slices.Concat(near, others), func(name string) bool { return name == l.cfg.Node })
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
+	now := l.cfg.Now()
 	reached := func(name string) bool { return now.After(l.away[name]) && l.exchange.Reachable(name) }
 	slices.SortStableFunc(names, func(a, b string) int {
 		switch x, y := reached(a), reached(b); {
@@ -115,7 +115,7 @@ func (l *leaf) note(name string, err error) {
 	if len(l.away) >= maxTopics {
 		clear(l.away)
 	}
-	l.away[name] = time.Now().Add(leaveAlone)
+	l.away[name] = l.cfg.Now().Add(leaveAlone)
 }
 
 // Holders lists the nodes that hold, as far as is known here, the series of
