@@ -105,10 +105,12 @@ func (s *Store) DiffPlaces(p Places, budget int) (news []Relayed, wants []string
 				wants = append(wants, h.Name)
 			}
 		case h.Version.Newer(n.frame.Version):
-			if h.Name != s.cfg.Self && !(h.Young && next(h.Version, n.frame.Version)) {
+			underWay := h.Young && next(h.Version, n.frame.Version)
+			if h.Name != s.cfg.Self && !underWay {
 				wants = append(wants, h.Name)
 			}
-		case n.frame.Version.Newer(h.Version) && !(s.young(n, now) && next(n.frame.Version, h.Version)):
+		case !n.frame.Version.Newer(h.Version), s.young(n, now) && next(n.frame.Version, h.Version):
+		default:
 			if budget -= len(n.frame.Raw); budget >= 0 {
 				news = append(news, Relayed{Raw: n.frame.Raw, Age: now.Sub(n.made)})
 			}
