@@ -91,7 +91,7 @@ func (s *simulated) watch(every int) (stop func()) {
 			agents := slices.Clone(s.agents)
 			s.mu.Unlock()
 			for k, a := range agents {
-				if (k+i)%every == 0 && a.running.Load() && !a.unwanted && !s.t.Failed() {
+				if (k+i)%every == 0 && a.running.Load() && !a.unwanted.Load() && !s.t.Failed() {
 					a.check()
 				}
 			}
@@ -230,7 +230,7 @@ func (s *simulated) bounded() {
 	s.t.Helper()
 	names := map[string]bool{}
 	for _, a := range s.agents {
-		if !a.unwanted {
+		if !a.unwanted.Load() {
 			names[a.name] = true
 		}
 	}

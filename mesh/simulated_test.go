@@ -64,7 +64,7 @@ type agent struct {
 	ended    chan error
 
 	running  atomic.Bool // neither ended nor about to
-	unwanted bool        // of another cluster, or a second one of its name
+	unwanted atomic.Bool // of another cluster, or a second one of its name
 	frozen   atomic.Bool
 	jump     atomic.Int64 // by how many seconds its wall clock is wrong
 	seen     map[string]seen
@@ -125,7 +125,7 @@ func (s *simulated) start(name string, addr netip.Addr, dir string, change ...fu
 	if err := a.Listen(""); err != nil {
 		s.t.Fatalf("%s: %v", name, err)
 	}
-	a.unwanted = cfg.Cluster != s.shape.Cluster
+	a.unwanted.Store(cfg.Cluster != s.shape.Cluster)
 	a.running.Store(true)
 	s.mu.Lock()
 	s.agents = append(s.agents, a)
@@ -266,7 +266,7 @@ func (s *simulated) stop() {
 func (s *simulated) running() []*agent {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(s.agents), func(a *agent) bool { return !a.running.Load() || a.unwanted })
+	return slices.DeleteFunc(slices.Clone(s.agents), func(a *agent) bool { return !a.running.Load() || a.unwanted.Load() })
 }
 
 // lastLines is a log of which the end is kept.

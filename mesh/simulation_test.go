@@ -259,7 +259,7 @@ func (c *chaos) step() {
 		c.logf("another %s appears", a.name)
 		c.conflicted[a.name] = true
 		i := c.add(a.name)
-		i.unwanted = true
+		i.unwanted.Store(true)
 		c.unwanted = append(c.unwanted, i)
 	case k == 16 && len(c.unwanted) < 3:
 		addr := c.address()

@@ -74,7 +74,7 @@ func TestOneAgentAnswersForAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	has(25*time.Second, "node_up falls", fmt.Sprintf(`grapevine_node_up{node=%q} == 0`, dead.Name), 1)
-	has(staleAfter+10*time.Second, "its series end", fmt.Sprintf(`{node=%q, __name__!~"grapevine_node_up|grapevine_node_snapshot_age_seconds"}`, dead.Name), 0)
+	has(staleAfter+10*time.Second, "its series end", fmt.Sprintf(`{node=%q, __name__!~"grapevine_node_up|grapevine_node_snapshot_age_seconds|grapevine_node_observers.*"}`, dead.Name), 0)
 	has(time.Second, "the others' series go on", `grapevine_node_info`, size-1)
 	out, code := grapevine(t, "status", "--url="+c.agents[0].URL)
 	if code == 0 || !strings.Contains(out, dead.Name) {
