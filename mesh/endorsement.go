@@ -62,9 +62,9 @@ func (e *endorsement) message(cluster string) []byte {
 }
 
 func (e *endorsement) encode() []byte {
-	b := protowire.AppendBytes(protowire.AppendTag(nil, fieldChain, protowire.BytesType), e.chain)
-	b = protowire.AppendBytes(protowire.AppendTag(b, fieldFrameKey, protowire.BytesType), e.key)
-	return protowire.AppendBytes(protowire.AppendTag(b, fieldEndorsement, protowire.BytesType), e.signature)
+	b := frame.AppendBytes(nil, fieldChain, e.chain)
+	b = frame.AppendBytes(b, fieldFrameKey, e.key)
+	return frame.AppendBytes(b, fieldEndorsement, e.signature)
 }
 
 const (

@@ -9,11 +9,8 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/hashicorp/memberlist"
 	"github.com/hashicorp/serf/serf"
@@ -153,102 +150,6 @@ func (cfg *gossipConfig) packets(m *memberlist.Config, heard *inbound) (memberli
 	return heard.noted(own), nil
 }
 
-// splitHostPort reads host:port; an empty host is every address.
-func splitHostPort(s string) (string, int, error) {
-	host, portText, err := net.SplitHostPort(s)
-	if err != nil {
-		return "", 0, err
-	}
-	port, err := strconv.ParseUint(portText, 10, 16)
-	if err != nil {
-		return "", 0, fmt.Errorf("port %q is not a number up to 65535", portText)
-	}
-	if host == "" {
-		host = net.IPv4zero.String()
-	}
-	return host, int(port), nil
-}
-
-// advertised reads host[:port] and resolves the host, since gossip carries
-// addresses only.
-func advertised(s string, bound int) (string, int, error) {
-	host, port := s, bound
-	if h, p, err := splitHostPort(s); err == nil {
-		host, port = h, p
-	}
-	host = strings.Trim(host, "[]")
-	if net.ParseIP(host) != nil {
-		return host, port, nil
-	}
-	addrs, err := net.LookupIP(host)
-	if err != nil {
-		return "", 0, err
-	}
-	return addrs[0].String(), port, nil
-}
-
-// reachable turns a bound address into what others need: all of it, or, when
-// it is bound to every address, the port alone: they know the host.
-func reachable(bound string) string {
-	host, port, err := net.SplitHostPort(bound)
-	if err != nil {
-		return ""
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		return port
-	}
-	return bound
-}
-
-func dialable(tag, host string) string {
-	if tag == "" || strings.Contains(tag, ":") {
-		return tag
-	}
-	return net.JoinHostPort(host, tag)
-}
-
-// NotifyMerge is asked by serf before members are taken in.
-func (g *gossip) NotifyMerge(members []*serf.Member) error {
-	for _, m := range members {
-		if cluster := m.Tags[tagCluster]; cluster != g.cluster {
-			err := fmt.Errorf("%.100q at %s belongs to cluster %.100q, not to %q", m.Name, m.Addr, cluster, g.cluster)
-			g.refused("cluster", err)
-			return err
-		}
-		if !validNode(m.Name) {
-			err := fmt.Errorf("%.200q at %s is no name for a node", m.Name, m.Addr)
-			g.refused(reasonMemberName, err)
-			return err
-		}
-		if err := g.admit(m.Name); err != nil {
-			g.refused(reasonMembers, err)
-			return err
-		}
-	}
-	return nil
-}
-
-// Why members are refused, beside "cluster".
-const (
-	reasonMemberName = "member_name" // no name that a node may have
-	reasonMembers    = "members"     // more than Limits.Members
-)
-
-// admit counts who is new, and refuses whoever is one too many: whoever holds
-// a key of the gossip can invent members.
-func (g *gossip) admit(name string) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if _, known := g.members[name]; known || g.admitted[name] {
-		return nil
-	}
-	if len(g.members)+len(g.admitted) >= g.most {
-		return fmt.Errorf("%.100q would be member number %d", name, len(g.members)+len(g.admitted)+1)
-	}
-	g.admitted[name] = true
-	return nil
-}
-
 // watch follows the membership until ctx ends.
 func (g *gossip) watch(ctx context.Context) {
 	// Events can be lost behind serf's back; the list itself cannot.
@@ -316,86 +217,6 @@ func (g *gossip) ask(name string, payload []byte) (<-chan serf.NodeResponse, err
 	return response.ResponseCh(), nil
 }
 
-func (g *gossip) refresh() {
-	list := g.serf.Members()
-	members := make(map[string]Member, len(list))
-	now := g.now()
-	g.mu.Lock()
-	for _, m := range list {
-		member := memberOf(m)
-		member.State = g.leaving.state(m.Name, member.State, now)
-		member.Since = now
-		if known, ok := g.members[m.Name]; ok {
-			member.Since = known.Since
-		}
-		members[m.Name] = member
-	}
-	g.members = members
-	maps.DeleteFunc(g.admitted, func(name string, _ bool) bool { _, ok := members[name]; return ok })
-	if len(members) < g.most/2 {
-		clear(g.admitted) // and those serf has not taken in after all
-	}
-	g.leaving.keep(members)
-	g.mu.Unlock()
-	g.changed(members)
-}
-
-// printable takes out of what others say what could play tricks on a terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, s)
-}
-
-func memberOf(m serf.Member) Member {
-	host := m.Addr.String()
-	member := Member{
-		Addr:        net.JoinHostPort(host, strconv.Itoa(int(m.Port))),
-		Exchange:    dialable(printable(m.Tags[tagExchange]), host),
-		Web:         dialable(printable(m.Tags[tagWeb]), host),
-		Version:     printable(m.Tags[tagVersion]),
-		fingerprint: m.Tags[tagFingerprint],
-
-		Announcement: announcement(m.Tags, host),
-	}
-	switch m.Status {
-	case serf.StatusAlive:
-		member.State = MemberAlive
-	case serf.StatusLeaving:
-		member.State = MemberLeaving
-	case serf.StatusLeft:
-		member.State = MemberLeft
-	case serf.StatusFailed:
-		member.State = MemberFailed
-	}
-	for k, v := range m.Tags {
-		if name, ok := strings.CutPrefix(k, tagPrefix); ok {
-			if member.Tags == nil {
-				member.Tags = map[string]string{}
-			}
-			member.Tags[printable(name)] = printable(v)
-		}
-	}
-	return member
-}
-
-// all returns every member known, by name.
-func (g *gossip) all() map[string]Member {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	return maps.Clone(g.members)
-}
-
-func (g *gossip) member(name string) (Member, bool) {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	m, ok := g.members[name]
-	return m, ok
-}
-
 // tags are this node's own, as last announced.
 func (g *gossip) tags() map[string]string { return maps.Clone(g.serf.LocalMember().Tags) }
 
@@ -405,19 +226,6 @@ func (g *gossip) retag(tags map[string]string) error {
 		return nil
 	}
 	return g.serf.SetTags(tags)
-}
-
-// alive counts the living members beside this node.
-func (g *gossip) alive() int {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	n := 0
-	for name, m := range g.members {
-		if name != g.self && m.State == MemberAlive {
-			n++
-		}
-	}
-	return n
 }
 
 // join tries one address.

@@ -3,7 +3,6 @@ package mesh
 import (
 	"context"
 	"math/rand/v2"
-	"net"
 	"slices"
 	"time"
 
@@ -67,18 +66,6 @@ func (m *Mesh) candidate() string {
 		return ""
 	}
 	return candidates[rand.IntN(len(candidates))]
-}
-
-// withPort gives an address without a port the one this node itself uses.
-func withPort(address, own string) string {
-	if _, _, err := net.SplitHostPort(address); err == nil {
-		return address
-	}
-	_, port, err := net.SplitHostPort(own)
-	if err != nil {
-		return address
-	}
-	return net.JoinHostPort(address, port)
 }
 
 // peers lists the gossip addresses of the others, sorted, for the next start.

@@ -51,15 +51,15 @@ const (
 
 // signed returns the request as it travels.
 func (r *keyRequest) signed(cluster string, key ed25519.PrivateKey) []byte {
-	b := appendUint(nil, fieldDeed, uint64(r.deed))
-	b = appendBytes(b, fieldKey, r.key)
-	b = appendBytes(b, fieldFingerprint, []byte(r.fingerprint))
-	b = appendBytes(b, fieldAsker, []byte(r.node))
-	b = appendUint(b, fieldAskerEpoch, r.version.Epoch)
-	b = appendUint(b, fieldAskerFrame, r.version.Number)
-	b = appendUint(b, fieldNumber, r.number)
+	b := frame.AppendUint(nil, fieldDeed, uint64(r.deed))
+	b = frame.AppendBytes(b, fieldKey, r.key)
+	b = frame.AppendBytes(b, fieldFingerprint, []byte(r.fingerprint))
+	b = frame.AppendBytes(b, fieldAsker, []byte(r.node))
+	b = frame.AppendUint(b, fieldAskerEpoch, r.version.Epoch)
+	b = frame.AppendUint(b, fieldAskerFrame, r.version.Number)
+	b = frame.AppendUint(b, fieldNumber, r.number)
 	signature := ed25519.Sign(key, keyRequestMessage(cluster, b))
-	return appendBytes(appendBytes(nil, fieldRequest, b), fieldRequestSignature, signature)
+	return frame.AppendBytes(frame.AppendBytes(nil, fieldRequest, b), fieldRequestSignature, signature)
 }
 
 // parseKeyRequest reads the form of a request, and checks nothing else.
@@ -128,9 +128,9 @@ func (a keyAnswer) encode() []byte {
 	var b []byte
 	for _, fingerprint := range a.fingerprints {
 		raw, _ := hex.DecodeString(fingerprint) // our own
-		b = appendBytes(b, fieldHeld, raw)
+		b = frame.AppendBytes(b, fieldHeld, raw)
 	}
-	return appendBytes(b, fieldTrouble, []byte(a.trouble[:min(len(a.trouble), maxTrouble)]))
+	return frame.AppendBytes(b, fieldTrouble, []byte(a.trouble[:min(len(a.trouble), maxTrouble)]))
 }
 
 func parseKeyAnswer(b []byte) (a keyAnswer, err error) {
@@ -147,12 +147,4 @@ func parseKeyAnswer(b []byte) (a keyAnswer, err error) {
 		return nil
 	})
 	return a, err
-}
-
-func appendUint(b []byte, n protowire.Number, v uint64) []byte {
-	return protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), v)
-}
-
-func appendBytes(b []byte, n protowire.Number, v []byte) []byte {
-	return protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), v)
 }

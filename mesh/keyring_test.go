@@ -183,7 +183,7 @@ func TestKeysChangeByCertificateOnly(t *testing.T) {
 	ask := func(r keyRequest, signer *peer) {
 		t.Helper()
 		before := refusals()
-		_, r.version = a.store.Identity("a")
+		r.version = a.store.Version("a")
 		payload := r.signed("test", signer.frameKey())
 		for _, again := range append(sent, payload) {
 			if _, err := a.gossip.ask(keyQuery, again); err != nil {
@@ -195,7 +195,7 @@ func TestKeysChangeByCertificateOnly(t *testing.T) {
 	ask(keyRequest{deed: keyAdd, key: rogue, node: "a", number: 1 << 20}, b)
 	k, err := a.AddKey(t.Context(), rogue)
 	wantKeys(t, k, err, 2, key, rogue)
-	_, version := a.store.Identity("a")
+	version := a.store.Version("a")
 	old := keyRequest{deed: keyAdd, key: rogue, node: "a", version: version, number: a.asked}
 	sent = [][]byte{old.signed("test", a.frameKey())}
 	k, err = a.RemoveKey(t.Context(), Fingerprint(rogue), false)

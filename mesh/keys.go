@@ -138,8 +138,7 @@ func (m *Mesh) askKeys(ctx context.Context, r keyRequest) (Keyring, error) {
 // askOnce sends a request, and adds the answers until all of expected have
 // answered, or their time is up.
 func (m *Mesh) askOnce(ctx context.Context, r keyRequest, expected []string, answers map[string]keyAnswer) error {
-	var encoded []byte
-	if encoded, r.version = m.store.Identity(m.cfg.Node); encoded == nil {
+	if r.version = m.store.Version(m.cfg.Node); r.version.Epoch == 0 {
 		return errors.New("this node has not spoken yet: try again in a moment")
 	}
 	m.asked++

@@ -18,6 +18,7 @@ import (
 
 	"github.com/grapevine-mesh/grapevine/health"
 	"github.com/grapevine-mesh/grapevine/mesh/exchange"
+	"github.com/grapevine-mesh/grapevine/mesh/frame"
 	"github.com/grapevine-mesh/grapevine/mesh/spread"
 	"github.com/grapevine-mesh/grapevine/mesh/state"
 )
@@ -102,7 +103,10 @@ func New(cfg Config) (*Mesh, error) {
 		Self: cfg.Node, Store: m.store, Cast: m.cast, Leaf: m.roles.serves, Reachable: m.exchange.Reachable,
 	})
 	m.urgent = newUrgent(m)
-	m.keyring = newKeyService(cfg.Cluster, cfg.Node, keys, m.trust, m.store.Identity)
+	m.keyring = newKeyService(cfg.Cluster, cfg.Node, keys, m.trust, func(name string) ([]byte, frame.Version) {
+		held, identity, _ := m.store.Node(name)
+		return identity, held.Version
+	})
 	m.reach = newReacher(m)
 	cfg.Registry.MustRegister(viewCollector{m}, certificateCollector{m.trust})
 	return m, nil

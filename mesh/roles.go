@@ -1,12 +1,11 @@
 package mesh
 
 import (
-	"cmp"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
+	"github.com/grapevine-mesh/grapevine/mesh/spread"
 )
 
 // Role is what a node does for the others' series.
@@ -95,7 +94,8 @@ func (r *roles) update(members map[string]Member, pace func(members int) time.Du
 	for zone, names := range zones {
 		chosen := aggregators(zone, names)
 		if zone == home {
-			r.near = byPreference(r.self, slices.Clone(chosen))
+			r.near = slices.Clone(chosen)
+			spread.ByPreference(r.self, r.near)
 		}
 		r.all = append(r.all, chosen...)
 	}
@@ -119,17 +119,8 @@ func (r *roles) serves(peer string) bool {
 // moves at most one place.
 func aggregators(zone string, names []string) []string {
 	n := max(minAggregators, (len(names)+leavesEach-1)/leavesEach)
-	return byPreference(zone, names)[:min(n, len(names))]
-}
-
-// byPreference sorts names as key prefers them. Each key prefers others.
-func byPreference(key string, names []string) []string {
-	score := make(map[string]uint64, len(names))
-	for _, name := range names {
-		score[name] = xxhash.Sum64String(key + "\x00" + name)
-	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(score[b], score[a]), cmp.Compare(a, b)) })
-	return names
+	spread.ByPreference(zone, names)
+	return names[:min(n, len(names))]
 }
 
 // now returns this node's role and the aggregators: those near in order of

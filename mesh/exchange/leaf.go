@@ -68,14 +68,14 @@ func (x *Exchange) told(peer string, request message) (message, error) {
 
 func encodeChapter(c state.Chapter) []byte {
 	if c.Nodes == nil {
-		return protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), c.Ages)
+		return frame.AppendBytes(nil, 1, c.Ages)
 	}
 	var b []byte
 	for _, n := range c.Nodes {
-		e := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), n.Name)
-		e = protowire.AppendVarint(protowire.AppendTag(e, 2, protowire.VarintType), n.Sum)
-		e = protowire.AppendVarint(protowire.AppendTag(e, 3, protowire.VarintType), uint64(max(0, n.Age.Milliseconds()))+1) // rounded up
-		b = protowire.AppendBytes(protowire.AppendTag(b, 2, protowire.BytesType), e)
+		e := frame.AppendString(nil, 1, n.Name)
+		e = frame.AppendUint(e, 2, n.Sum)
+		e = frame.AppendUint(e, 3, uint64(max(0, n.Age.Milliseconds()))+1) // rounded up
+		b = frame.AppendBytes(b, 2, e)
 	}
 	return b
 }

@@ -164,24 +164,24 @@ func (m *message) encode() []byte {
 	var b []byte
 	text := func(n protowire.Number, s string) {
 		if s != "" {
-			b = protowire.AppendString(protowire.AppendTag(b, n, protowire.BytesType), s)
+			b = frame.AppendString(b, n, s)
 		}
 	}
 	raw := func(n protowire.Number, v []byte) {
-		b = protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), v)
+		b = frame.AppendBytes(b, n, v)
 	}
 	text(fieldCluster, m.cluster)
 	text(fieldNode, m.node)
 	text(fieldReason, m.reason)
 	number := func(n protowire.Number, v uint64) {
 		if v != 0 {
-			b = protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), v)
+			b = frame.AppendUint(b, n, v)
 		}
 	}
 	number(fieldGroups, uint64(m.groups))
 	number(fieldSize, uint64(m.size))
 	for _, sum := range m.sums {
-		b = protowire.AppendVarint(protowire.AppendTag(b, fieldSum, protowire.VarintType), sum)
+		b = frame.AppendUint(b, fieldSum, sum)
 	}
 	for _, c := range m.chapters {
 		raw(fieldChapter, encodeChapter(c))
@@ -191,17 +191,17 @@ func (m *message) encode() []byte {
 		raw(fieldNumbers, m.places.Numbers)
 	}
 	for _, h := range m.have {
-		e := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), h.Name)
-		e = protowire.AppendVarint(protowire.AppendTag(e, 2, protowire.VarintType), h.Version.Epoch)
-		e = protowire.AppendVarint(protowire.AppendTag(e, 3, protowire.VarintType), h.Version.Number)
+		e := frame.AppendString(nil, 1, h.Name)
+		e = frame.AppendUint(e, 2, h.Version.Epoch)
+		e = frame.AppendUint(e, 3, h.Version.Number)
 		if h.Young {
-			e = protowire.AppendVarint(protowire.AppendTag(e, 4, protowire.VarintType), 1)
+			e = frame.AppendUint(e, 4, 1)
 		}
 		raw(fieldHave, e)
 	}
 	for _, f := range m.frames {
-		e := protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), f.Raw)
-		e = protowire.AppendVarint(protowire.AppendTag(e, 2, protowire.VarintType), uint64(max(0, f.Age.Milliseconds())))
+		e := frame.AppendBytes(nil, 1, f.Raw)
+		e = frame.AppendUint(e, 2, uint64(max(0, f.Age.Milliseconds())))
 		raw(fieldFrame, e)
 	}
 	for _, v := range m.blobs {

@@ -92,17 +92,17 @@ const maxInterval = 5 * time.Minute
 // so that a frame means nothing in another cluster that trusts the same keys.
 func (f *Frame) Sign(cluster string, content Content, key ed25519.PrivateKey) {
 	f.Format = Format
-	b := appendUint(make([]byte, 0, 64+len(f.Node)+content.size()), fieldFormat, f.Format)
-	b = appendString(b, fieldNode, f.Node)
-	b = appendUint(b, fieldEpoch, f.Version.Epoch)
-	b = appendUint(b, fieldNumber, f.Version.Number)
-	b = appendUint(b, fieldInterval, uint64(f.Interval.Milliseconds()))
-	b = appendBytes(b, fieldSchema, f.Schema[:])
-	b = appendBytes(b, fieldIdentity, f.Identity[:identityBytes])
-	b = appendUint(b, fieldUptime, uint64(max(0, f.Uptime.Milliseconds())))
-	b = appendBytes(b, fieldVerdicts, content.verdicts)
+	b := AppendUint(make([]byte, 0, 64+len(f.Node)+content.size()), fieldFormat, f.Format)
+	b = AppendString(b, fieldNode, f.Node)
+	b = AppendUint(b, fieldEpoch, f.Version.Epoch)
+	b = AppendUint(b, fieldNumber, f.Version.Number)
+	b = AppendUint(b, fieldInterval, uint64(f.Interval.Milliseconds()))
+	b = AppendBytes(b, fieldSchema, f.Schema[:])
+	b = AppendBytes(b, fieldIdentity, f.Identity[:identityBytes])
+	b = AppendUint(b, fieldUptime, uint64(max(0, f.Uptime.Milliseconds())))
+	b = AppendBytes(b, fieldVerdicts, content.verdicts)
 	for _, text := range content.texts {
-		b = appendString(b, fieldText, text)
+		b = AppendString(b, fieldText, text)
 	}
 	f.seal(cluster, b, content.values, key)
 }
@@ -111,9 +111,9 @@ func (f *Frame) seal(cluster string, body, values []byte, key ed25519.PrivateKey
 	f.body, f.values, f.valuesHash = body, values, Sum(values)
 	f.signature = ed25519.Sign(key, f.signed(cluster))
 	f.Raw = make([]byte, 0, len(body)+len(values)+ed25519.SignatureSize+12)
-	f.Raw = appendBytes(f.Raw, fieldBody, body)
-	f.Raw = appendBytes(f.Raw, fieldSignature, f.signature)
-	f.Raw = appendBytes(f.Raw, fieldValues, values)
+	f.Raw = AppendBytes(f.Raw, fieldBody, body)
+	f.Raw = AppendBytes(f.Raw, fieldSignature, f.signature)
+	f.Raw = AppendBytes(f.Raw, fieldValues, values)
 }
 
 // WithoutValues returns f as a bare frame.
@@ -123,9 +123,9 @@ func (f *Frame) WithoutValues() *Frame {
 	}
 	bare := *f
 	bare.Bare, bare.values = true, nil
-	bare.Raw = appendBytes(nil, fieldBody, f.body)
-	bare.Raw = appendBytes(bare.Raw, fieldSignature, f.signature)
-	bare.Raw = appendBytes(bare.Raw, fieldValuesHash, f.valuesHash[:])
+	bare.Raw = AppendBytes(nil, fieldBody, f.body)
+	bare.Raw = AppendBytes(bare.Raw, fieldSignature, f.signature)
+	bare.Raw = AppendBytes(bare.Raw, fieldValuesHash, f.valuesHash[:])
 	return &bare
 }
 

@@ -157,7 +157,7 @@ func TestBareFrame(t *testing.T) {
 	if diff := cmp.Diff(&want, got); diff != "" {
 		t.Errorf("the verdicts changed on the way (-sent +received):\n%s", diff)
 	}
-	both := appendBytes(bytes.Clone(sent.Raw), fieldValuesHash, bare.valuesHash[:])
+	both := AppendBytes(bytes.Clone(sent.Raw), fieldValuesHash, bare.valuesHash[:])
 	if _, err := Parse(both, testLimits); err == nil {
 		t.Error("a frame with values and another hash of them passes")
 	}

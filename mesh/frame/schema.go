@@ -76,12 +76,12 @@ func NewSchema(series *health.Schema, results []health.Result, limits Limits) (*
 }
 
 func encodeSchema(series *health.Schema, results []health.Result) []byte {
-	text := appendString(nil, fieldProgram, series.Version)
+	text := AppendString(nil, fieldProgram, series.Version)
 	for i := range series.Families {
-		text = appendBytes(text, fieldFamily, encodeFamily(&series.Families[i]))
+		text = AppendBytes(text, fieldFamily, encodeFamily(&series.Families[i]))
 	}
 	for _, r := range results {
-		text = appendBytes(text, fieldSubject, encodeSubject(r))
+		text = AppendBytes(text, fieldSubject, encodeSubject(r))
 	}
 	return text
 }
@@ -104,14 +104,14 @@ func (s *Schema) Fits(snapshot *health.Snapshot) bool {
 func sameBits(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) }
 
 func encodeFamily(f *health.Family) []byte {
-	b := appendString(nil, fieldName, f.Name)
-	b = appendString(b, fieldHelp, f.Help)
-	b = appendUint(b, fieldType, uint64(f.Type))
+	b := AppendString(nil, fieldName, f.Name)
+	b = AppendString(b, fieldHelp, f.Help)
+	b = AppendUint(b, fieldType, uint64(f.Type))
 	for _, series := range f.Series {
 		var m []byte
 		for _, l := range series.Labels {
-			m = appendString(m, fieldLabelName, l.Name)
-			m = appendString(m, fieldLabelValue, l.Value)
+			m = AppendString(m, fieldLabelName, l.Name)
+			m = AppendString(m, fieldLabelValue, l.Value)
 		}
 		if len(series.Bounds) > 0 {
 			var bounds []byte
@@ -121,22 +121,22 @@ func encodeFamily(f *health.Family) []byte {
 				}
 				bounds = strconv.AppendFloat(bounds, bound, 'g', -1, 64)
 			}
-			m = appendBytes(m, fieldBounds, bounds)
+			m = AppendBytes(m, fieldBounds, bounds)
 		}
-		b = appendBytes(b, fieldSeries, m)
+		b = AppendBytes(b, fieldSeries, m)
 	}
 	return b
 }
 
 func encodeSubject(r health.Result) []byte {
-	m := appendString(nil, fieldSubjectCheck, r.Check)
-	m = appendString(m, fieldSubjectName, r.Subject)
+	m := AppendString(nil, fieldSubjectCheck, r.Check)
+	m = AppendString(m, fieldSubjectName, r.Subject)
 	if r.Evidence.Unit != "" {
-		m = appendString(m, fieldSubjectUnit, r.Evidence.Unit)
-		m = appendBytes(m, fieldSubjectThreshold, strconv.AppendFloat(nil, r.Evidence.Threshold, 'g', -1, 64))
+		m = AppendString(m, fieldSubjectUnit, r.Evidence.Unit)
+		m = AppendBytes(m, fieldSubjectThreshold, strconv.AppendFloat(nil, r.Evidence.Threshold, 'g', -1, 64))
 	}
 	if r.Reason != "" {
-		m = appendString(m, fieldSubjectReason, r.Reason)
+		m = AppendString(m, fieldSubjectReason, r.Reason)
 	}
 	return m
 }
@@ -146,7 +146,7 @@ func tooLarge(raw []byte, limits Limits) error {
 }
 
 func wholeBlob(h Hash, text []byte) []byte {
-	return appendBytes(appendBytes(nil, fieldHash, h[:]), fieldCoded, writeText(nil, text))
+	return AppendBytes(AppendBytes(nil, fieldHash, h[:]), fieldCoded, writeText(nil, text))
 }
 
 // Patch returns s as a blob for those who hold base: the change alone.
@@ -159,9 +159,9 @@ func (s *Schema) Patch(base *Schema) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := appendBytes(nil, fieldHash, s.Hash[:])
-	b = appendBytes(b, fieldBase, base.Hash[:])
-	return appendBytes(b, fieldCoded, writeText(from, to)), nil
+	b := AppendBytes(nil, fieldHash, s.Hash[:])
+	b = AppendBytes(b, fieldBase, base.Hash[:])
+	return AppendBytes(b, fieldCoded, writeText(from, to)), nil
 }
 
 // text is the schema before it was coded.

@@ -64,14 +64,17 @@ func Fields(b []byte, do func(protowire.Number, Value) error) error {
 	return nil
 }
 
-func appendUint(b []byte, n protowire.Number, v uint64) []byte {
+// AppendUint appends a field.
+func AppendUint(b []byte, n protowire.Number, v uint64) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), v)
 }
 
-func appendBytes(b []byte, n protowire.Number, v []byte) []byte {
+// AppendBytes appends a field.
+func AppendBytes(b []byte, n protowire.Number, v []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), v)
 }
 
-func appendString(b []byte, n protowire.Number, v string) []byte {
+// AppendString appends a field.
+func AppendString(b []byte, n protowire.Number, v string) []byte {
 	return protowire.AppendString(protowire.AppendTag(b, n, protowire.BytesType), v)
 }

@@ -69,13 +69,13 @@ const signedBytes = 2 + ed25519.SignatureSize + 3
 // Encode returns the signed form of the item, which means nothing in another
 // cluster. The reason is clipped to what fits.
 func (i *Item) Encode(cluster string, key ed25519.PrivateKey) ([]byte, error) {
-	body := appendText(nil, fieldNode, i.Node)
-	body = appendUint(body, fieldEpoch, i.Version.Epoch)
-	body = appendUint(body, fieldNumber, i.Version.Number)
+	body := frame.AppendString(nil, fieldNode, i.Node)
+	body = frame.AppendUint(body, fieldEpoch, i.Version.Epoch)
+	body = frame.AppendUint(body, fieldNumber, i.Version.Number)
 	body = appendAge(body, fieldUptime, i.Uptime)
-	body = appendText(body, fieldCheck, i.Check)
-	body = appendText(body, fieldSubject, i.Subject)
-	body = appendUint(body, fieldStatus, uint64(i.Status))
+	body = frame.AppendString(body, fieldCheck, i.Check)
+	body = frame.AppendString(body, fieldSubject, i.Subject)
+	body = frame.AppendUint(body, fieldStatus, uint64(i.Status))
 	body = appendAge(body, fieldObserved, i.Observed)
 	body = appendAge(body, fieldSince, i.Since)
 	room := MaxBytes - signedBytes - len(body)
@@ -83,11 +83,11 @@ func (i *Item) Encode(cluster string, key ed25519.PrivateKey) ([]byte, error) {
 		return nil, ErrTooLong
 	}
 	if reason := clip(i.Reason, room-3); reason != "" { // its tag and length
-		body = appendText(body, fieldReason, reason)
+		body = frame.AppendString(body, fieldReason, reason)
 	}
 	signature := ed25519.Sign(key, message(cluster, body))
-	b := protowire.AppendBytes(protowire.AppendTag(nil, fieldBody, protowire.BytesType), body)
-	return protowire.AppendBytes(protowire.AppendTag(b, fieldSignature, protowire.BytesType), signature), nil
+	b := frame.AppendBytes(nil, fieldBody, body)
+	return frame.AppendBytes(b, fieldSignature, signature), nil
 }
 
 // clip returns as much of s as fits into room bytes, whole characters only.
@@ -193,14 +193,6 @@ func age(v frame.Value) time.Duration {
 	return time.Duration(min(v.Uint, uint64(frame.MaxAge.Milliseconds()))) * time.Millisecond
 }
 
-func appendText(b []byte, n protowire.Number, s string) []byte {
-	return protowire.AppendString(protowire.AppendTag(b, n, protowire.BytesType), s)
-}
-
-func appendUint(b []byte, n protowire.Number, v uint64) []byte {
-	return protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), v)
-}
-
 func appendAge(b []byte, n protowire.Number, d time.Duration) []byte {
-	return appendUint(b, n, uint64(max(0, d.Milliseconds())))
+	return frame.AppendUint(b, n, uint64(max(0, d.Milliseconds())))
 }

@@ -1,6 +1,7 @@
 package spread
 
 import (
+	"cmp"
 	"math"
 	"math/bits"
 	"slices"
@@ -35,18 +36,15 @@ func validGroups(n int) bool { return n > 0 && n <= maxGroups && bits.OnesCount(
 // groups split each in two.
 func groupOf(name string, groups int) int { return int(xxhash.Sum64String(name) & uint64(groups-1)) }
 
-// byPreference orders candidates as name prefers them. Each name prefers
-// others, and somebody who comes or goes changes nobody else's place.
-func byPreference(name string, candidates []string) {
-	score := func(candidate string) uint64 { return xxhash.Sum64String(name + "\x00" + candidate) }
+// ByPreference sorts candidates as name prefers them, by rendezvous hashing:
+// each name prefers others, and somebody who comes or goes changes nobody
+// else's place.
+func ByPreference(name string, candidates []string) {
 	scores := make(map[string]uint64, len(candidates))
 	for _, c := range candidates {
-		scores[c] = score(c)
+		scores[c] = xxhash.Sum64String(name + "\x00" + c)
 	}
 	slices.SortFunc(candidates, func(a, b string) int {
-		if scores[a] > scores[b] {
-			return -1
-		}
-		return 1
+		return cmp.Or(cmp.Compare(scores[b], scores[a]), cmp.Compare(a, b))
 	})
 }

@@ -19,7 +19,7 @@ func newLayout(self string, members []string, groups int) *layout {
 	l := &layout{own: byGroup[mine]}
 	for g, names := range byGroup {
 		if g != mine && len(names) > 0 {
-			byPreference(self, names)
+			ByPreference(self, names)
 			l.relays = append(l.relays, names)
 		}
 	}
