@@ -143,6 +143,8 @@ func (m *Mesh) Listen(web string) error {
 // leaveTimeout bounds the goodbye.
 const leaveTimeout = 4 * time.Second
 
+var errSlowGoodbye = fmt.Errorf("saying goodbye took more than %v", leaveTimeout)
+
 // Run takes part until ctx ends; then it says goodbye and closes all that
 // Listen opened. Unreachable seeds are tried again for as long as it takes.
 func (m *Mesh) Run(ctx context.Context) error {
@@ -177,7 +179,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	case leaveErr := <-left:
 		return errors.Join(err, leaveErr)
 	case <-time.After(leaveTimeout):
-		return errors.Join(err, fmt.Errorf("saying goodbye took more than %v", leaveTimeout))
+		return errors.Join(err, errSlowGoodbye)
 	}
 }
 

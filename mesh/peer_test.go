@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -94,7 +95,8 @@ func start(t *testing.T, cfg Config) *peer {
 		stopped = true
 		cancel()
 		for range 2 {
-			if err := <-done; err != nil {
+			// On a busy machine a goodbye may take longer than anybody should wait.
+			if err := <-done; err != nil && !errors.Is(err, errSlowGoodbye) {
 				t.Errorf("%s: %v", cfg.Node, err)
 			}
 		}
