@@ -28,20 +28,20 @@ const tomorrow = `
 // nextVersion lists, by file, what is put after which line.
 var nextVersion = map[string][][2]string{
 	"mesh/frame/frame.go": {
-		{"\tb = appendBytes(b, fieldVerdicts, content.verdicts)\n", fmt.Sprintf(tomorrow, "b")},
-		{"\tf.Raw = appendBytes(f.Raw, fieldValues, values)\n", fmt.Sprintf(tomorrow, "f.Raw")},
+		{"\tb = AppendBytes(b, fieldVerdicts, content.verdicts)\n", fmt.Sprintf(tomorrow, "b")},
+		{"\tf.Raw = AppendBytes(f.Raw, fieldValues, values)\n", fmt.Sprintf(tomorrow, "f.Raw")},
 	},
 	"mesh/frame/schema.go": {
-		{"\tb := appendString(nil, fieldName, f.Name)\n", fmt.Sprintf(tomorrow, "b")},
+		{"\tb := AppendString(nil, fieldName, f.Name)\n", fmt.Sprintf(tomorrow, "b")},
 		{"\t\tvar m []byte\n", fmt.Sprintf(tomorrow, "m")},
-		{"\tm := appendString(nil, fieldSubjectCheck, r.Check)\n", fmt.Sprintf(tomorrow, "m")},
-		{"\ttext := appendString(nil, fieldProgram, series.Version)\n", fmt.Sprintf(tomorrow, "text")},
-		{"\tb := appendBytes(nil, fieldHash, s.Hash[:])\n", fmt.Sprintf(tomorrow, "b")},
+		{"\tm := AppendString(nil, fieldSubjectCheck, r.Check)\n", fmt.Sprintf(tomorrow, "m")},
+		{"\ttext := AppendString(nil, fieldProgram, series.Version)\n", fmt.Sprintf(tomorrow, "text")},
+		{"\tb := AppendBytes(nil, fieldHash, s.Hash[:])\n", fmt.Sprintf(tomorrow, "b")},
 	},
 	"mesh/exchange/message.go": {
 		{"func (m *message) encode() []byte {\n\tvar b []byte\n", fmt.Sprintf(tomorrow, "b")},
-		{"\t\te := protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), f.Raw)\n", fmt.Sprintf(tomorrow, "e")},
-		{"\t\te := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), h.Name)\n", fmt.Sprintf(tomorrow, "e")},
+		{"\t\te := frame.AppendBytes(nil, 1, f.Raw)\n", fmt.Sprintf(tomorrow, "e")},
+		{"\t\te := frame.AppendString(nil, 1, h.Name)\n", fmt.Sprintf(tomorrow, "e")},
 	},
 }
 
