@@ -5,7 +5,9 @@ import (
 	"io"
 	stdlog "log"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -179,12 +181,16 @@ func TestReplayChangesNothing(t *testing.T) {
 		t.Error("there is too little on the tape")
 	}
 	time.Sleep(3 * time.Second)
-	if lost := stop(); len(lost) > 0 {
+	// What serf says of a member is a hint. An old packet, or a busy machine,
+	// may make it call a living one failed until that one objects.
+	lost := slices.DeleteFunc(stop(), func(what string) bool { return strings.Contains(what, " sees ") })
+	if len(lost) > 0 {
 		t.Errorf("while the tape played:\n%v", lost)
 	}
-	if got := a.picture(); got != picture {
-		t.Errorf("the view was %s, and is %s", picture, got)
-	}
+	a.eventually(15*time.Second, "shows what it showed before: "+picture, func() (string, bool) {
+		got := a.picture()
+		return got, got == picture
+	})
 	after := a.View()
 	for _, n := range before.Nodes {
 		if now, _ := after.Node(n.Name); now.Epoch != n.Epoch || now.Version < n.Version+2 {
