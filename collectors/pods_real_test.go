@@ -89,7 +89,7 @@ func TestPods(t *testing.T) {
 	if _, err := cluster.Kubectl(t.Context(), "", "delete", "pod", "-n", "kube-system", "coredns", "network", "slow"); err != nil {
 		t.Fatal(err)
 	}
-	until(t, 30*time.Second, "those that are gone are gone", func() bool {
+	until(t, 90*time.Second, "those that are gone are gone", func() bool {
 		return look(podSummary, health.Critical)() && len(got.results) == 2
 	})
 
