@@ -268,6 +268,7 @@ func TestRestartDoesNotShowOldAsNew(t *testing.T) {
 		n[0].shows(2*time.Minute, "a", "b", "d")
 		s.network.Heal()
 		s.agree(2 * time.Minute)
+		time.Sleep(4 * s.shape.PublishInterval) // the old word may count as up until d has heard of it
 		s.same(20 * time.Second)
 		for _, a := range []*agent{n[0], n[1], n[2], d} {
 			after, _ := a.node("d")
