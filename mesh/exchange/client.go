@@ -22,28 +22,37 @@ func (x *Exchange) Sync(ctx context.Context, name, address string) error {
 	return x.with(ctx, name, address, func(ctx context.Context, c *conn) error { return x.sync(ctx, name, c) })
 }
 
-// with runs a round over a connection that is open already, or a new one.
+// with runs a round, and reports why it failed.
 func (x *Exchange) with(ctx context.Context, name, address string, round func(context.Context, *conn) error) error {
+	reached, err := x.over(ctx, name, address, round)
+	if reached {
+		x.report(name, err)
+	}
+	return err
+}
+
+// over runs a round over a connection that is open already, or a new one. It
+// is false if there is none: what dial refuses it has reported.
+func (x *Exchange) over(ctx context.Context, name, address string, round func(context.Context, *conn) error) (reached bool, _ error) {
 	c, reused, err := x.take(ctx, name, address)
 	if err != nil {
-		return err
+		return false, err
 	}
 	err = round(ctx, c)
 	if err != nil && reused && ctx.Err() == nil && !refused(err) {
 		// The peer has closed an idle connection, or was restarted.
 		_ = c.Close()
 		if c, err = x.dial(ctx, name, address); err != nil {
-			return err
+			return false, err
 		}
 		err = round(ctx, c)
 	}
 	if err != nil {
 		_ = c.Close()
-		x.report(name, err)
-		return err
+		return true, err
 	}
 	x.putBack(c)
-	return nil
+	return true, nil
 }
 
 func refused(err error) bool {

@@ -13,23 +13,9 @@ var ErrRefused = errors.New("refused us")
 // connection that an exchange would use. Whatever the peer is busy with, it
 // answers at once.
 func (x *Exchange) Ping(ctx context.Context, name, address string) error {
-	c, reused, err := x.take(ctx, name, address)
-	if err != nil {
+	_, err := x.over(ctx, name, address, func(ctx context.Context, c *conn) error {
+		_, err := c.ask(ctx, message{kind: kindPing}, kindPong)
 		return err
-	}
-	_, err = c.ask(ctx, message{kind: kindPing}, kindPong)
-	if err != nil && reused && ctx.Err() == nil && !refused(err) {
-		// The peer has closed an idle connection, or was restarted.
-		_ = c.Close()
-		if c, err = x.dial(ctx, name, address); err != nil {
-			return err
-		}
-		_, err = c.ask(ctx, message{kind: kindPing}, kindPong)
-	}
-	if err != nil {
-		_ = c.Close()
-		return err
-	}
-	x.putBack(c)
-	return nil
+	})
+	return err
 }
