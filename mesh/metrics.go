@@ -62,10 +62,8 @@ func (c viewCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(projectedDesc, c.mesh.roles.load())
 	gauge(epochDesc, float64(c.mesh.store.Epoch()))
-	for _, held := range c.mesh.store.Nodes() {
-		if held.Name == c.mesh.cfg.Node {
-			gauge(frameSizeDesc, float64(held.Bytes))
-		}
+	if held, _, ok := c.mesh.store.Node(c.mesh.cfg.Node); ok {
+		gauge(frameSizeDesc, float64(held.Bytes))
 	}
 }
 
