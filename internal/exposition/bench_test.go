@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/grapevine-mesh/grapevine/health"
@@ -34,7 +35,28 @@ func largeView(nodes, perNode int) mesh.View {
 	return v
 }
 
+// changed is v with every node saying something else.
+func changed(v mesh.View) mesh.View {
+	v.Nodes = slices.Clone(v.Nodes)
+	for i := range v.Nodes {
+		if v.Nodes[i].Snapshot == nil {
+			continue
+		}
+		s := *v.Nodes[i].Snapshot
+		s.Values = slices.Clone(s.Values)
+		for j := range s.Values {
+			s.Values[j]++
+		}
+		v.Nodes[i].Snapshot = &s
+		v.Nodes[i].Version++
+	}
+	return v
+}
+
+// BenchmarkWrite renders a thousand nodes: again, with nothing changed, and
+// with everything changed.
 func BenchmarkWrite(b *testing.B) {
+	shared := largeView(1000, 100)
 	own := largeView(1000, 100)
 	for i := range own.Nodes { // as if no two nodes had the same devices
 		s := *own.Nodes[i].Snapshot.Schema
@@ -45,26 +67,37 @@ func BenchmarkWrite(b *testing.B) {
 		view mesh.View
 		opts Options
 	}{
-		{"text", largeView(1000, 100), Options{}},
-		{"openmetrics", largeView(1000, 100), Options{Format: OpenMetrics}},
-		{"timestamps", largeView(1000, 100), Options{Timestamps: true}},
-		{"one-node", largeView(1000, 100), Options{Nodes: []string{"node-0500"}}},
+		{"text", shared, Options{}},
+		{"openmetrics", shared, Options{Format: OpenMetrics}},
+		{"gzip", shared, Options{Encoding: Gzip}},
+		{"zstd", shared, Options{Encoding: Zstd}},
+		{"timestamps", shared, Options{Timestamps: true}},
+		{"one-node", shared, Options{Nodes: []string{"node-0500"}}},
+		{"one-check", shared, Options{Checks: []string{"bench-001"}, Encoding: Gzip}},
 		{"schema-each", own, Options{}},
 	} {
-		b.Run(bc.name, func(b *testing.B) {
-			r := newRenderer()
-			var bytes counter
-			if err := r.Write(&bytes, bc.view, bc.opts); err != nil {
-				b.Fatal(err)
+		next := changed(bc.view)
+		for _, again := range []bool{true, false} {
+			views := []mesh.View{bc.view, next}
+			name := bc.name + "/changed"
+			if again {
+				views, name = views[:1], bc.name+"/again"
 			}
-			b.SetBytes(int64(bytes))
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := r.Write(io.Discard, bc.view, bc.opts); err != nil {
+			b.Run(name, func(b *testing.B) {
+				r := newRenderer()
+				var bytes counter
+				if err := r.Write(&bytes, bc.view, bc.opts); err != nil {
 					b.Fatal(err)
 				}
-			}
-		})
+				b.SetBytes(int64(bytes))
+				b.ReportAllocs()
+				for i := 1; b.Loop(); i++ {
+					if err := r.Write(io.Discard, views[i%len(views)], bc.opts); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 	b.Run("first", func(b *testing.B) {
 		for b.Loop() {

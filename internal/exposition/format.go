@@ -39,38 +39,24 @@ func Negotiate(accept string) Format {
 	return Text
 }
 
-// header returns the HELP and TYPE lines of a family. clash says that a
+// body lays out the series of a template. It reports whether all found room.
+func (f Format) body(t *template, shown []placedSeries) (body, bool) {
+	return newLines(t, shown, f)
+}
+
+// header is what stands before the series of a family. clash says that a
 // counter's name without its suffix is another family's.
 func (f Format) header(name, help string, t health.Type, clash bool) string {
-	word := t.String()
-	escaper := helpEscaper
-	if f == OpenMetrics {
-		escaper = labelEscaper
-		base, suffixed := strings.CutSuffix(name, "_total")
-		switch {
-		case t == health.Counter && suffixed && base != "" && !clash:
-			name = base
-		case t == health.Counter || t == health.Untyped:
-			word = "unknown"
-		}
-	}
-	var b strings.Builder
-	if help != "" {
-		b.WriteString("# HELP " + name + " " + escaper.Replace(strings.ToValidUTF8(help, "\uFFFD")) + "\n")
-	}
-	b.WriteString("# TYPE " + name + " " + word + "\n")
-	return b.String()
+	return f.textHeader(name, help, t, clash)
 }
 
-var (
-	helpEscaper  = strings.NewReplacer(`\`, `\\`, "\n", `\n`)
-	labelEscaper = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
-)
-
-// escapedLabel is a label value between its quotes.
-func escapedLabel(value string) string {
-	return labelEscaper.Replace(strings.ToValidUTF8(value, "\uFFFD"))
+// label is a node's name as it stands in each of its series.
+func (f Format) label(node string) string {
+	return labelEscaper.Replace(validText(node))
 }
+
+// validText is s as UTF-8.
+func validText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // exactIntegers is where the shortest form of a whole number stops being its
 // digits, as strconv would print them.

@@ -19,7 +19,7 @@ func Local(g prometheus.Gatherer, node string, checks []string) prometheus.Gathe
 		families, err := g.Gather()
 		labelled := make([]*dto.MetricFamily, 0, len(families))
 		for _, mf := range families {
-			if out := localFamily(mf, node, sel); len(out.Metric) > 0 {
+			if out := localFamily(mf, node, &sel); len(out.Metric) > 0 {
 				labelled = append(labelled, out)
 			}
 		}
@@ -27,7 +27,7 @@ func Local(g prometheus.Gatherer, node string, checks []string) prometheus.Gathe
 	})
 }
 
-func localFamily(mf *dto.MetricFamily, node string, sel selection) *dto.MetricFamily {
+func localFamily(mf *dto.MetricFamily, node string, sel *selection) *dto.MetricFamily {
 	out := &dto.MetricFamily{Name: mf.Name, Help: mf.Help, Type: mf.Type, Unit: mf.Unit}
 	scope := sel.family(mf.GetName())
 	if scope == nothing {
@@ -58,7 +58,7 @@ func withNode(labels []*dto.LabelPair, node string) []*dto.LabelPair {
 	return out
 }
 
-func (s selection) hasMetric(m *dto.Metric) bool {
+func (s *selection) hasMetric(m *dto.Metric) bool {
 	for _, l := range m.Label {
 		if l.GetName() == "check" {
 			return s.has(&health.Series{Labels: []health.Label{{Name: l.GetName(), Value: l.GetValue()}}})

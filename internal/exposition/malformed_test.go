@@ -68,21 +68,23 @@ func TestMalformed(t *testing.T) {
 }
 
 func TestHugeSchemaIsCut(t *testing.T) {
-	bounds := make([]float64, 70_000)
+	bounds := make([]float64, 20_000)
 	for i := range bounds {
 		bounds[i] = float64(i)
 	}
 	huge := health.Family{Name: "huge", Type: health.Histogram,
 		Series: []health.Series{bounded(series("a", strings.Repeat("x", 1000)), bounds...)}}
-	x := fix(&health.Schema{Families: []health.Family{huge, gauge("small", "", series())}}, Text)
+	w := newWorkshop(Text)
+	x := w.fix(&health.Schema{Families: []health.Family{huge, gauge("small", "", series())}})
 	if len(x.families) != 1 || x.families[0].Name != "small" || x.malformed != 1 {
-		t.Errorf("kept %d families, %d malformed, %d bytes", len(x.families), x.malformed, len(x.text))
+		t.Errorf("kept %d families, %d malformed", len(x.families), x.malformed)
 	}
 }
 
 func TestFamilyToldTwiceIsCounted(t *testing.T) {
 	twice := &health.Schema{Families: []health.Family{gauge("x", "", series("a", "1")), gauge("x", "", series("a", "2"))}}
-	if x := fix(twice, Text); len(x.families) != 1 || x.malformed != 1 || x.width != 2 {
+	w := newWorkshop(Text)
+	if x := w.fix(twice); len(x.families) != 1 || x.malformed != 1 || x.width != 2 {
 		t.Errorf("kept %d families, %d malformed, width %d", len(x.families), x.malformed, x.width)
 	}
 }

@@ -74,15 +74,30 @@ func ViewFamilies() []health.Family {
 	return families
 }
 
-func (o *ownFamily) append(dst []byte, n *shown) []byte {
+// ownTemplate is an ownFamily laid out in one format.
+type ownTemplate struct {
+	*ownFamily
+	body body
+}
+
+func ownForm(o *ownFamily, f Format) family {
+	one := o.Family
+	one.Series = make([]health.Series, 1)
+	return family{
+		name: o.Name, kind: o.Type, header: f.header(o.Name, o.Help, o.Type, false),
+		own: &ownTemplate{o, newTemplate(&one, f).body},
+	}
+}
+
+func (o *ownTemplate) append(dst []byte, n *shown) []byte {
 	v, ok := o.value(n)
 	if !ok {
 		return dst
 	}
-	dst = append(dst, o.Name...)
-	dst = append(dst, `{`+NodeLabel+`="`...)
-	dst = append(dst, n.label...)
-	dst = append(dst, `"} `...)
-	dst = appendValue(dst, v)
-	return append(dst, '\n')
+	n.own[0] = v
+	stamp := n.stamp
+	n.stamp = nil // it is true now, not when the node took its snapshot
+	dst = o.body.append(dst, n, n.own[:], nil)
+	n.stamp = stamp
+	return dst
 }

@@ -14,111 +14,130 @@ import (
 // immutable and holds for as long as every node keeps its schema.
 type plan struct {
 	key       []*health.Schema // by node, in the order of the View; nil for a node without snapshot
-	of        []int            // by node: index in schemas, or -1
-	schemas   []*fixed         // each once, in the order of the first node that has it
-	families  []family         // sorted by name
-	conflicts int              // families of nodes left out for the type of another of that name
-	malformed int              // families of nodes left out in whole or in part for their form
+	nodes     []column         // by node
+	form      *form
+	conflicts int // families of nodes left out for the type of another of that name
+	malformed int // families of nodes left out in whole or in part for their form
 }
 
-// family is one block of the answer.
-type family struct {
-	name   string
-	header string     // HELP and TYPE
-	own    *ownFamily // of the answering node itself, or nil
-	in     []int32    // by schema: index in its families, or -1
+// column is where the families of the plan's form stand in a node's schema.
+type column struct {
+	fixed *fixed  // nil for a node without snapshot
+	at    []int32 // by family of the form: index in fixed.families, or -1
 }
 
-// source is a family in one schema.
+// source is a family in one shape.
 type source struct {
-	schema, family int
+	shape, family int
+}
+
+// merger makes a plan out of shapes.
+type merger struct {
+	format    Format
+	shapes    []*shape
+	nodes     []int     // by shape: how many have it
+	at        [][]int32 // by shape: column.at
+	conflicts int
 }
 
 // cache keeps what one format needs from one rendering to the next.
 type cache struct {
-	fixed map[*health.Schema]*fixed
-	plan  *plan // of the whole View
+	workshop
+	plan *plan // of the whole View
 }
 
-// plan returns the plan for key. all says that key is the whole View: only
+// planFor returns the plan for key. all says that key is the whole View: only
 // then is the plan kept, and the schemas that nobody has any more forgotten.
-func (c *cache) planFor(key []*health.Schema, all bool, f Format) *plan {
+func (c *cache) planFor(key []*health.Schema, all bool) *plan {
 	if all && c.plan != nil && slices.Equal(c.plan.key, key) {
 		return c.plan
 	}
-	if c.fixed == nil {
-		c.fixed = map[*health.Schema]*fixed{}
-	}
-	p := &plan{key: slices.Clone(key), of: make([]int, len(key))}
-	index := map[*health.Schema]int{}
-	var nodes []int // by schema: how many have it
+	p := &plan{key: slices.Clone(key), nodes: make([]column, len(key))}
+	m := merger{format: c.format}
+	index := map[*shape]int{}
+	inUse := map[*health.Schema]bool{}
 	for i, schema := range key {
 		if schema == nil {
-			p.of[i] = -1
 			continue
 		}
-		at, ok := index[schema]
+		x := c.fix(schema)
+		p.nodes[i].fixed = x
+		p.malformed += x.malformed
+		inUse[schema] = true
+		at, ok := index[x.shape]
 		if !ok {
-			at = len(p.schemas)
-			index[schema] = at
-			p.schemas = append(p.schemas, c.fix(schema, f))
-			nodes = append(nodes, 0)
+			at = len(m.shapes)
+			index[x.shape] = at
+			m.shapes = append(m.shapes, x.shape)
+			m.nodes = append(m.nodes, 0)
 		}
-		p.of[i] = at
-		nodes[at]++
+		m.nodes[at]++
 	}
-	p.merge(nodes, f)
+	families := m.merge()
+	p.conflicts = m.conflicts
+	for i := range p.nodes {
+		if x := p.nodes[i].fixed; x != nil {
+			p.nodes[i].at = m.at[index[x.shape]]
+		}
+	}
+	if all && c.plan != nil && c.plan.form.fits(families, len(key)) {
+		p.form = c.plan.form
+	} else {
+		p.form = newForm(families, p.nodes)
+	}
 	if all {
 		c.plan = p
-		maps.DeleteFunc(c.fixed, func(s *health.Schema, _ *fixed) bool { _, ok := index[s]; return !ok })
+		c.keep(inUse)
 	}
 	return p
 }
 
-func (c *cache) fix(schema *health.Schema, f Format) *fixed {
-	x, ok := c.fixed[schema]
-	if !ok {
-		x = fix(schema, f)
-		c.fixed[schema] = x
-	}
-	return x
-}
-
-func (p *plan) merge(nodes []int, f Format) {
+// merge returns the families of all shapes and of the answering node, sorted
+// by name, and fills in m.at and m.conflicts.
+func (m *merger) merge() []family {
 	sources := map[string][]source{}
-	for i, x := range p.schemas {
-		p.malformed += x.malformed * nodes[i]
-		for j := range x.families {
-			name := x.families[j].Name
+	for i, s := range m.shapes {
+		for j := range s.families {
+			name := s.families[j].name
 			sources[name] = append(sources[name], source{i, j})
 		}
 	}
 	for i := range own {
 		sources[own[i].Name] = nil
 	}
+	var families []family
+	var from [][]source
 	kinds := map[string]health.Type{}
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
-		out := family{name: name}
-		for i := range own {
-			if own[i].Name == name {
-				out.own = &own[i]
-				out.header = f.header(name, own[i].Help, own[i].Type, false)
-			}
+		if i := slices.IndexFunc(own, func(o ownFamily) bool { return o.Name == name }); i >= 0 {
+			families = append(families, ownForm(&own[i], m.format))
+			from = append(from, nil)
+			continue
 		}
-		if out.own == nil {
-			from := sources[name]
-			if sampleOf(kinds, name) { // the shorter name sorts first, so it is known
-				p.drop(from, nodes)
-				continue
-			}
-			kind, help := p.agree(from, nodes)
-			kinds[name] = kind
-			_, clash := sources[strings.TrimSuffix(name, "_total")]
-			out.header = f.header(name, help, kind, clash)
-			out.in = p.columns(from, kind, nodes)
+		if sampleOf(kinds, name) { // the shorter name sorts first, so it is known
+			m.drop(sources[name])
+			continue
 		}
-		p.families = append(p.families, out)
+		kind, help := m.agree(sources[name])
+		kinds[name] = kind
+		_, clash := sources[strings.TrimSuffix(name, "_total")]
+		families = append(families, family{name: name, kind: kind, header: m.format.header(name, help, kind, clash)})
+		from = append(from, sources[name])
 	}
+	m.at = make([][]int32, len(m.shapes))
+	for i := range m.at {
+		m.at[i] = slices.Repeat([]int32{-1}, len(families))
+	}
+	for i, f := range families {
+		for _, s := range from[i] {
+			if m.shapes[s.shape].families[s.family].kind == f.kind {
+				m.at[s.shape][i] = int32(s.family)
+			} else {
+				m.conflicts += m.nodes[s.shape]
+			}
+		}
+	}
+	return families
 }
 
 // sampleOf reports whether name is that of a sample of a histogram or summary
@@ -133,9 +152,9 @@ func sampleOf(kinds map[string]health.Type, name string) bool {
 	return false
 }
 
-func (p *plan) drop(from []source, nodes []int) {
+func (m *merger) drop(from []source) {
 	for _, s := range from {
-		p.conflicts += nodes[s.schema]
+		m.conflicts += m.nodes[s.shape]
 	}
 }
 
@@ -143,41 +162,26 @@ func (p *plan) drop(from []source, nodes []int) {
 // when as many give another, and the help that the newest of these gives.
 // Among equal versions the first node's word holds, so that every answering
 // node says the same.
-func (p *plan) agree(from []source, nodes []int) (health.Type, string) {
+func (m *merger) agree(from []source) (health.Type, string) {
 	var votes [health.Histogram + 1]int
-	var newest [health.Histogram + 1]*fixedFamily
+	var newest [health.Histogram + 1]*heading
 	var version [health.Histogram + 1]string
 	for _, s := range from {
-		x := p.schemas[s.schema]
-		family := &x.families[s.family]
+		shape := m.shapes[s.shape]
+		family := &shape.families[s.family]
 		k := family.kind
-		votes[k] += nodes[s.schema]
-		if newest[k] == nil || newer(x.schema.Version, version[k]) {
-			newest[k], version[k] = family, x.schema.Version
+		votes[k] += m.nodes[s.shape]
+		if newest[k] == nil || newer(shape.version, version[k]) {
+			newest[k], version[k] = family, shape.version
 		}
 	}
-	best := p.schemas[from[0].schema].families[from[0].family].kind
+	best := m.shapes[from[0].shape].families[from[0].family].kind
 	for k := range votes {
 		if newest[k] != nil && (votes[k] > votes[best] || votes[k] == votes[best] && newer(version[k], version[best])) {
 			best = health.Type(k)
 		}
 	}
-	return best, newest[best].Help
-}
-
-func (p *plan) columns(from []source, kind health.Type, nodes []int) []int32 {
-	in := make([]int32, len(p.schemas))
-	for i := range in {
-		in[i] = -1
-	}
-	for _, s := range from {
-		if p.schemas[s.schema].families[s.family].kind == kind {
-			in[s.schema] = int32(s.family)
-		} else {
-			p.conflicts += nodes[s.schema]
-		}
-	}
-	return in
+	return best, newest[best].help
 }
 
 // newer compares versions with or without a leading v; what is not a semantic

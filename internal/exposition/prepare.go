@@ -15,53 +15,56 @@ type frameStamp struct {
 	millis         int64 // since 1970
 }
 
-// prepare finds the plan for the chosen nodes and fills in what rendering
-// each of them needs. known is the number of nodes in the View.
-func (r *Renderer) prepare(s *scratch, known int, o Options) *plan {
-	s.key = s.key[:0]
-	for i := range s.nodes {
+// prepare finds the plan for the chosen nodes, fills in what rendering each of
+// them needs, and finds the shelf. known is the number of nodes in the View.
+func (r *Renderer) prepare(a *answer, known int) {
+	for i := range a.nodes {
 		var schema *health.Schema
-		if snapshot := s.nodes[i].Snapshot; snapshot != nil {
+		if snapshot := a.nodes[i].Snapshot; snapshot != nil {
 			schema = snapshot.Schema
 		}
-		s.key = append(s.key, schema)
+		a.key = append(a.key, schema)
 	}
 	now := r.now()
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := &r.caches[o.Format]
-	all := len(o.Nodes) == 0
-	if !all && len(c.fixed) > known {
+	c := r.caches[a.Format]
+	all := len(a.Nodes) == 0 && a.Shard.Of == 0
+	if c == nil || !all && len(c.fixed) > known {
 		// Filtered scrapes alone never see which schemas are gone, but more
 		// than there are nodes cannot all be in use.
-		*c = cache{}
+		c = &cache{workshop: newWorkshop(a.Format)}
+		r.caches[a.Format] = c
 	}
-	p := c.planFor(s.key, all, o.Format)
+	p := c.planFor(a.key, all)
+	a.form = p.form
 	malformed := p.malformed
-	for i := range s.nodes {
-		n := &s.nodes[i]
-		if p.of[i] < 0 {
+	for i := range a.nodes {
+		n := &a.nodes[i]
+		n.label = a.Format.label(n.Name)
+		x := p.nodes[i].fixed
+		if x == nil {
 			continue
 		}
-		x := p.schemas[p.of[i]]
 		if len(n.Snapshot.Values) != x.width {
 			malformed += len(x.families)
 			continue
 		}
-		n.schema, n.values = p.of[i], n.Snapshot.Values
-		if o.Timestamps {
-			n.stamp = o.Format.appendStamp(nil, r.stampOf(n, now))
+		n.column, n.values = p.nodes[i], n.Snapshot.Values
+		if a.Timestamps {
+			n.stamp = a.Format.appendStamp(n.stamp[:0], r.stampOf(n, now))
 		}
 	}
 	if len(r.stamps) > 2*known {
-		r.forgetStamps(s.nodes)
+		r.forgetStamps(a.nodes)
 	}
 	if all {
 		r.dropped.WithLabelValues("type_conflict").Set(float64(p.conflicts))
 		r.dropped.WithLabelValues("malformed").Set(float64(malformed))
+		a.generations = append(a.generations[:0], r.generations.update(a.nodes)...)
+		a.shelf = r.shelf(shelfKey{a.Format, a.Encoding, a.Timestamps}, now)
 	}
-	return p
 }
 
 // stampOf returns when n took its snapshot, in milliseconds since 1970. The

@@ -40,7 +40,7 @@ const (
 	whole
 )
 
-func (s selection) family(name string) scope {
+func (s *selection) family(name string) scope {
 	if len(s.checks) == 0 {
 		return whole
 	}
@@ -58,7 +58,17 @@ func (s selection) family(name string) scope {
 	return nothing
 }
 
-func (s selection) has(series *health.Series) bool {
+// hasAny reports whether has holds for any of all.
+func (s *selection) hasAny(all []health.Series) bool {
+	for i := range all {
+		if s.has(&all[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *selection) has(series *health.Series) bool {
 	for i := range series.Labels {
 		if l := &series.Labels[i]; l.Name == "check" {
 			return slices.Contains(s.checks, l.Value)

@@ -19,7 +19,8 @@ func TestSelection(t *testing.T) {
 		{[]string{"textfile"}, "go_goroutines", nothing},
 		{[]string{"textfile"}, "process_open_fds", nothing},
 	} {
-		if got := selectChecks(tc.checks).family(tc.family); got != tc.want {
+		sel := selectChecks(tc.checks)
+		if got := sel.family(tc.family); got != tc.want {
 			t.Errorf("%v of %s: %v, want %v", tc.checks, tc.family, got, tc.want)
 		}
 	}

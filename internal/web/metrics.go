@@ -88,10 +88,14 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, view mesh.View) 
 		return
 	}
 	format := exposition.Negotiate(r.Header.Get("Accept"))
+	encoding := exposition.NegotiateEncoding(r.Header.Get("Accept-Encoding"))
 	w.Header().Set("Content-Type", format.ContentType())
-	w.Header().Add("Vary", "Accept")
+	w.Header().Set("Vary", "Accept, Accept-Encoding")
+	if encoding != exposition.Identity {
+		w.Header().Set("Content-Encoding", encoding.String())
+	}
 	err = s.Renderer.Write(w, view, exposition.Options{
-		Format: format, Nodes: f.nodes, Shard: f.shard, Checks: f.checks, Timestamps: s.Timestamps,
+		Format: format, Encoding: encoding, Nodes: f.nodes, Shard: f.shard, Checks: f.checks, Timestamps: s.Timestamps,
 	})
 	if err != nil {
 		// The client went away or was too slow. Cut it off, so that it does

@@ -85,7 +85,7 @@ func (s *server) relay(w http.ResponseWriter, r *http.Request) bool {
 				w.Header().Set(name, v)
 			}
 		}
-		w.Header().Add("Vary", "Accept")
+		w.Header().Set("Vary", "Accept, Accept-Encoding")
 		if _, err := io.Copy(w, answer.Body); err != nil {
 			s.relays.WithLabelValues(broken).Inc()
 			level.Debug(s.Logger).Log("msg", "Relayed scrape ended early", "holder", node, "err", err)
@@ -163,14 +163,14 @@ func (c *cancelling) Close() error {
 func NewForPeers(cfg Config) http.Handler {
 	s := &server{Config: cfg, now: time.Now}
 	mux := http.NewServeMux()
-	mux.Handle("GET "+MetricsPath, compressor()(guarded(func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("GET "+MetricsPath, guarded(func(w http.ResponseWriter, r *http.Request) {
 		view := s.View()
 		if view.Partial {
 			http.Error(w, "this node does not hold every node's series", http.StatusServiceUnavailable)
 			return
 		}
 		s.render(w, r, view)
-	}, cfg.Logger)))
+	}, cfg.Logger))
 	return mux
 }
 

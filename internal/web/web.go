@@ -73,7 +73,7 @@ func newServer(cfg Config, now func() time.Time) http.Handler {
 	compressed := func(h http.HandlerFunc) http.Handler { return compress(guard(h)) }
 
 	mux := http.NewServeMux()
-	mux.Handle("GET "+MetricsPath, compressed(s.metrics))
+	mux.Handle("GET "+MetricsPath, guard(s.metrics))
 	mux.Handle("GET "+LocalMetricsPath, guard(s.localMetrics))
 	mux.Handle("GET "+DiscoveryPath, compressed(s.discovery))
 	mux.Handle("GET "+StatusPath, compressed(s.status))

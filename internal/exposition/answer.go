@@ -1,0 +1,187 @@
+package exposition
+
+import (
+	"io"
+	"slices"
+
+	"github.com/grapevine-mesh/grapevine/health"
+	"github.com/grapevine-mesh/grapevine/mesh"
+)
+
+// answer is one rendering of a View, and what it needs that the next one can
+// use again.
+type answer struct {
+	Options
+	sel         selection
+	nodes       []shown // that Options ask for, in the View's order
+	key         []*health.Schema
+	form        *form
+	generations []uint64 // by group of nodes, if there is a shelf
+	shelf       *shelf   // nil when a part of the View is asked for
+	stale       []int    // sections
+
+	stream
+}
+
+// shown is one node of the View as this rendering needs it.
+type shown struct {
+	*mesh.Node
+	label  string // its name, as the format writes it
+	column        // of its schema
+	values []float64
+	stamp  []byte // as the format writes it; none without Options.Timestamps
+
+	answers, complete bool // of the node that answers: that it does, and whether with all there is
+
+	own [1]float64 // a value of an ownFamily
+}
+
+// choose fills in which nodes of v are asked for.
+func (a *answer) choose(v mesh.View, o Options) {
+	a.Options, a.sel = o, selectChecks(o.Checks)
+	for i := range v.Nodes {
+		n := &v.Nodes[i]
+		if len(o.Nodes) > 0 && !slices.Contains(o.Nodes, n.Name) || !o.Shard.Has(n.Name) {
+			continue
+		}
+		a.nodes = append(a.nodes, shown{Node: n, answers: n.Name == v.Self, complete: !v.Partial})
+	}
+}
+
+// forget drops what the answer refers to.
+func (a *answer) forget() {
+	clear(a.nodes)
+	clear(a.key)
+	*a = answer{nodes: a.nodes[:0], key: a.key[:0], generations: a.generations[:0], stale: a.stale[:0]}
+}
+
+// keeps reports whether the shelf has the section, once it is up to date.
+func (a *answer) keeps(s *section) bool {
+	if a.shelf == nil || s.own {
+		return false
+	}
+	for _, f := range a.form.families[s.families[0]:s.families[1]] {
+		if a.sel.family(f.name) != whole {
+			return false
+		}
+	}
+	return true
+}
+
+// write renders and hands on all sections.
+func (a *answer) write(w io.Writer) error {
+	a.open(w, a.Encoding)
+	defer a.close()
+	for i := range a.form.sections {
+		if err := a.section(i); err != nil {
+			return err
+		}
+	}
+	if a.Format == OpenMetrics {
+		a.desk.plain = append(a.desk.plain, "# EOF\n"...)
+	}
+	return a.end()
+}
+
+// section hands on one section, from the shelf if it is there.
+func (a *answer) section(i int) error {
+	s := &a.form.sections[i]
+	if s.part && s.groups[0] == 0 {
+		a.desk.plain = a.header(a.desk.plain, s.families[0])
+	}
+	if a.keeps(s) {
+		if p := a.shelf.piece(a.form, i, latest(a.generations, s)); p != nil {
+			return a.add(p)
+		}
+	}
+	a.desk.plain = a.render(a.desk.plain, s)
+	if len(a.desk.plain) < sectionBytes {
+		return nil // there is room for the next one
+	}
+	return a.spill()
+}
+
+// piece renders and encodes a section for the shelf.
+func (a *answer) piece(section int, d *desk) *piece {
+	s := &a.form.sections[section]
+	d.plain = a.render(d.plain[:0], s)
+	p := &piece{generation: latest(a.generations, s)}
+	if a.Encoding == Gzip {
+		p.sum = checksumOf(d.plain)
+	}
+	d.out = d.encoder.encode(d.out[:0], d.plain, a.Encoding)
+	p.data = slices.Clone(d.out)
+	d.plain = d.plain[:0]
+	return p
+}
+
+// render appends a section. It may be called by several goroutines at once,
+// for different sections.
+func (a *answer) render(dst []byte, s *section) []byte {
+	for f := s.families[0]; f < s.families[1]; f++ {
+		if !s.part {
+			dst = a.header(dst, f)
+		}
+		only, scope := a.only(f)
+		if scope == nothing {
+			continue
+		}
+		own := a.form.families[f].own
+		for i := s.groups[0] * groupSize; i < min(s.groups[1]*groupSize, len(a.nodes)); i++ {
+			n := &a.nodes[i]
+			if own != nil {
+				dst = own.append(dst, n)
+			} else if t := n.family(f); t != nil {
+				dst = t.body.append(dst, n, n.values[t.first:t.first+t.width], only)
+			}
+		}
+	}
+	return dst
+}
+
+// only is what is shown of a family: the series that the selection has; all of
+// them if that is nil.
+func (a *answer) only(family int) (*selection, scope) {
+	f := &a.form.families[family]
+	if f.own != nil {
+		return nil, whole
+	}
+	scope := a.sel.family(f.name)
+	if scope == some {
+		return &a.sel, some
+	}
+	return nil, scope
+}
+
+// family is that of the form as the node's schema has it; nil if it does not.
+func (n *shown) family(f int) *placed {
+	if n.fixed == nil || n.at[f] < 0 {
+		return nil
+	}
+	return &n.fixed.families[n.at[f]]
+}
+
+// header appends what stands before a family, if any of its series is shown.
+func (a *answer) header(dst []byte, family int) []byte {
+	only, scope := a.only(family)
+	if scope == nothing || !a.shows(family, only) {
+		return dst
+	}
+	return append(dst, a.form.families[family].header...)
+}
+
+// shows reports whether any node shows any series of a family.
+func (a *answer) shows(family int, only *selection) bool {
+	own := a.form.families[family].own
+	for i := range a.nodes {
+		n := &a.nodes[i]
+		if own != nil {
+			if _, ok := own.value(n); ok {
+				return true
+			}
+		} else if t := n.family(family); t != nil && (only == nil || only.hasAny(t.Series)) {
+			return true
+		}
+	}
+	return false
+}
