@@ -20,7 +20,9 @@ func (m *Mesh) View() View {
 		view.Partition = *picture
 	}
 	members := m.gossip.all()
-	for _, held := range m.store.Nodes() {
+	held := m.store.Nodes()
+	view.Nodes = make([]Node, 0, max(len(held), len(members)))
+	for _, held := range held {
 		node := Node{
 			Name: held.Name, Member: members[held.Name], Snapshot: held.Snapshot,
 			Age: max(0, now.Sub(held.Fresh)), Epoch: held.Version.Epoch, Version: held.Version.Number,
