@@ -10,9 +10,10 @@ import (
 )
 
 // FromFamilies splits gathered metric families into a schema and its values.
-// It sorts families and series, and drops the label called drop. Native
-// histogram buckets and exemplars are left out: what is kept is what every
-// exposition format can carry.
+// It sorts families and series, and drops the label called drop. Exemplars are
+// left out: each is another text with each observation, so it would travel in
+// every frame, and what it refers to is on the node itself. Gauge histograms
+// are untyped and without value: nothing that we gather makes one.
 func FromFamilies(version, drop string, families []*dto.MetricFamily) (*Schema, []float64) {
 	type measured struct {
 		series Series
@@ -27,8 +28,9 @@ func FromFamilies(version, drop string, families []*dto.MetricFamily) (*Schema, 
 		family := Family{Name: mf.GetName(), Help: mf.GetHelp(), Type: typeOf(mf.GetType())}
 		all := make([]measured, 0, len(mf.GetMetric()))
 		for _, m := range mf.GetMetric() {
-			bounds, vs := measure(family.Type, m)
-			all = append(all, measured{Series{Labels: labelsOf(m, drop), Bounds: bounds}, vs})
+			series, vs := measure(family.Type, m)
+			series.Labels = labelsOf(m, drop)
+			all = append(all, measured{series, vs})
 		}
 		slices.SortStableFunc(all, func(a, b measured) int { return CompareLabels(a.series.Labels, b.series.Labels) })
 		for _, m := range all {
@@ -86,27 +88,30 @@ func CompareLabels(a, b []Label) int {
 	})
 }
 
-func measure(t Type, m *dto.Metric) (bounds, values []float64) {
+func measure(t Type, m *dto.Metric) (s Series, values []float64) {
 	switch t {
 	case Counter:
-		return nil, []float64{m.GetCounter().GetValue()}
+		return s, []float64{m.GetCounter().GetValue()}
 	case Gauge:
-		return nil, []float64{m.GetGauge().GetValue()}
+		return s, []float64{m.GetGauge().GetValue()}
 	case Summary:
-		s := m.GetSummary()
-		for _, q := range s.GetQuantile() {
-			bounds, values = append(bounds, q.GetQuantile()), append(values, q.GetValue())
+		summary := m.GetSummary()
+		for _, q := range summary.GetQuantile() {
+			s.Bounds, values = append(s.Bounds, q.GetQuantile()), append(values, q.GetValue())
 		}
-		return bounds, append(values, s.GetSampleSum(), float64(s.GetSampleCount()))
+		return s, append(values, summary.GetSampleSum(), float64(summary.GetSampleCount()))
 	case Histogram:
 		h := m.GetHistogram()
 		for _, b := range h.GetBucket() {
 			if !math.IsInf(b.GetUpperBound(), +1) {
-				bounds, values = append(bounds, b.GetUpperBound()), append(values, float64(b.GetCumulativeCount()))
+				s.Bounds, values = append(s.Bounds, b.GetUpperBound()), append(values, float64(b.GetCumulativeCount()))
 			}
 		}
-		return bounds, append(values, h.GetSampleSum(), float64(h.GetSampleCount()))
+		values = append(values, h.GetSampleSum(), float64(h.GetSampleCount()))
+		native, counts := nativeOf(h)
+		s.Native = native
+		return s, append(values, counts...)
 	default:
-		return nil, []float64{m.GetUntyped().GetValue()}
+		return s, []float64{m.GetUntyped().GetValue()}
 	}
 }

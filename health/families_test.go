@@ -49,7 +49,9 @@ func TestFromFamilies(t *testing.T) {
 			{Labels: []health.Label{label("op", "write")}, Bounds: []float64{1, 2}},
 		}},
 		{Name: "free_bytes", Help: "Free.", Type: health.Gauge, Series: []health.Series{{}}},
-		{Name: "native_seconds", Type: health.Histogram, Series: []health.Series{{}}},
+		{Name: "native_seconds", Type: health.Histogram, Series: []health.Series{{Native: &health.Native{
+			Schema: 3, ZeroThreshold: prometheus.DefNativeHistogramZeroThreshold, Positive: []health.Span{{Offset: 16, Length: 8}},
+		}}}},
 		{Name: "odd", Type: health.Untyped, Series: []health.Series{{}}},
 		{Name: "reads_total", Help: "Reads.", Type: health.Counter, Series: []health.Series{
 			{Labels: []health.Label{label("kind", "fast"), label("zone", "z")}},
@@ -65,7 +67,7 @@ func TestFromFamilies(t *testing.T) {
 		0, 0, 0, 0, // read: two buckets, sum, count
 		1, 2, 11, 3, // write
 		math.Inf(1),
-		4, 1, // native: sum, count
+		4, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, // native: sum, count, zero count, 8 buckets
 		math.NaN(),
 		3, 1, 2,
 		7, 7, 7, 1,

@@ -82,6 +82,10 @@ type Series struct {
 	// Bounds holds the quantiles of a summary, or the finite upper bounds
 	// of a histogram's buckets; nil for the other types.
 	Bounds []float64
+
+	// Native is the shape of a histogram's native buckets, which it may have
+	// beside those of Bounds or instead of them; nil if it has none.
+	Native *Native
 }
 
 // Label is a name and its value.
@@ -91,10 +95,16 @@ type Label struct{ Name, Value string }
 //
 //	counter, gauge, untyped: value
 //	summary:   one value for each quantile, sum, count
-//	histogram: one cumulative count for each bound, sum, count
+//	histogram: one cumulative count for each bound, sum, count; then, if it is
+//	           native, the count of zeros and of each native bucket: negative
+//	           ones first, in the order of spans, not cumulative
 func (s *Series) Width(t Type) int {
-	if t == Summary || t == Histogram {
+	switch t {
+	case Summary:
 		return len(s.Bounds) + 2
+	case Histogram:
+		return len(s.Bounds) + 2 + s.Native.Width()
+	default:
+		return 1
 	}
-	return 1
 }

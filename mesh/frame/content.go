@@ -13,10 +13,11 @@ type Content struct {
 	verdicts []byte
 	texts    []string // that the verdicts refer to
 	values   []byte
+	counts   []byte // in native buckets; see counts.go
 }
 
 func (c *Content) size() int {
-	n := len(c.verdicts)
+	n := len(c.verdicts) + len(c.counts)
 	for _, text := range c.texts {
 		n += len(text) + 4
 	}
@@ -34,9 +35,17 @@ func NewContent(s health.Snapshot, schema *Schema, made time.Time, limits Limits
 	if err := verdicts.verdicts(schema.Subjects, slices.Clone(s.Results), made); err != nil {
 		return Content{}, err
 	}
+	content := Content{verdicts: verdicts.bytes(), texts: verdicts.texts}
+	all := slices.Clone(s.Values)
 	values := newValueCoder(newWriter())
-	values.values(schema.Series, slices.Clone(s.Values))
-	return Content{verdicts.bytes(), verdicts.texts, values.bytes()}, nil
+	values.values(schema.Series, all)
+	content.values = values.bytes()
+	if schema.native {
+		counts := countCoder{coder: newWriter()}
+		counts.counts(schema.Series, all)
+		content.counts = counts.bytes()
+	}
+	return content, nil
 }
 
 // Snapshot reads what f says, against its schema. made is when the frame was
@@ -65,6 +74,13 @@ func (f *Frame) Snapshot(schema *Schema, limits Limits, made time.Time) (*health
 	values.values(s.Schema, s.Values)
 	if !values.readAll() {
 		return nil, fmt.Errorf("frame of %s: more values than the schema has series", f.Node)
+	}
+	if schema.native {
+		counts := countCoder{coder: newReader(f.counts)}
+		counts.counts(s.Schema, s.Values)
+		if !counts.readAll() {
+			return nil, fmt.Errorf("frame of %s: more counts than the schema has native buckets", f.Node)
+		}
 	}
 	return s, nil
 }

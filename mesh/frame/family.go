@@ -20,8 +20,9 @@ import (
 // differ from each other in a few families only.
 type family struct {
 	health.Family
-	series  int // and buckets
-	longest int // text, in bytes
+	series  int  // and buckets
+	native  bool // some histogram is
+	longest int  // text, in bytes
 	texts   []unique.Handle[string]
 }
 
@@ -90,8 +91,8 @@ func parseFamily(b []byte, limits Limits) (*family, error) {
 			if err := p.count(1); err != nil {
 				return err
 			}
-			var s health.Series
-			if s.Bounds, err = p.seriesOf(v.Bytes); err != nil {
+			s, err := p.seriesOf(v.Bytes)
+			if err != nil {
 				return fmt.Errorf("family %s: %w", f.Name, err)
 			}
 			f.Series, ends = append(f.Series, s), append(ends, len(p.labels))
@@ -103,6 +104,9 @@ func parseFamily(b []byte, limits Limits) (*family, error) {
 	}
 	if !validName(f.Name, true) {
 		return nil, fmt.Errorf("family name %q cannot be shown", f.Name)
+	}
+	if p.family.native && f.Type != health.Histogram {
+		return nil, fmt.Errorf("family %s: native buckets of a %v", f.Name, f.Type)
 	}
 	f.Series, p.labels, p.family.texts = slices.Clip(f.Series), slices.Clip(p.labels), slices.Clip(p.family.texts)
 	start := 0
@@ -144,7 +148,7 @@ func tooMany(name string, limits Limits) error {
 }
 
 // seriesOf reads one series; its labels go to the end of p.labels.
-func (p *familyParser) seriesOf(b []byte) (bounds []float64, err error) {
+func (p *familyParser) seriesOf(b []byte) (s health.Series, err error) {
 	start := len(p.labels)
 	err = Fields(b, func(n protowire.Number, v Value) (err error) {
 		switch n {
@@ -164,7 +168,9 @@ func (p *familyParser) seriesOf(b []byte) (bounds []float64, err error) {
 			}
 			p.labels[len(p.labels)-1].Value = text
 		case fieldBounds:
-			bounds, err = p.boundsOf(string(v.Bytes))
+			s.Bounds, err = p.boundsOf(string(v.Bytes))
+		case fieldNative:
+			s.Native, err = p.nativeOf(v.Bytes)
 		}
 		return err
 	})
@@ -174,7 +180,7 @@ func (p *familyParser) seriesOf(b []byte) (bounds []float64, err error) {
 	}) {
 		err = fmt.Errorf("labels out of order")
 	}
-	return bounds, err
+	return s, err
 }
 
 // boundsOf reads the bounds of a series, which most often are those of the

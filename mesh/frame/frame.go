@@ -61,6 +61,7 @@ type Frame struct {
 	valuesHash              Hash
 
 	verdicts []byte   // see verdicts.go
+	counts   []byte   // see counts.go
 	texts    [][]byte // those that the verdicts refer to
 }
 
@@ -82,6 +83,7 @@ const (
 	fieldUptime   protowire.Number = 8  // milliseconds
 	fieldVerdicts protowire.Number = 9  // see verdicts.go
 	fieldText     protowire.Number = 10 // each as the verdicts call for it
+	fieldCounts   protowire.Number = 11 // in native buckets: see counts.go
 )
 
 // maxInterval bounds the pace a node may promise, so that a liar cannot have
@@ -103,6 +105,9 @@ func (f *Frame) Sign(cluster string, content Content, key ed25519.PrivateKey) {
 	b = AppendBytes(b, fieldVerdicts, content.verdicts)
 	for _, text := range content.texts {
 		b = AppendString(b, fieldText, text)
+	}
+	if len(content.counts) > 0 {
+		b = AppendBytes(b, fieldCounts, content.counts)
 	}
 	f.seal(cluster, b, content.values, key)
 }
@@ -199,6 +204,8 @@ func (f *Frame) field(n protowire.Number, v Value) error {
 		f.verdicts = v.Bytes
 	case fieldText:
 		f.texts = append(f.texts, v.Bytes)
+	case fieldCounts:
+		f.counts = v.Bytes
 	}
 	return nil
 }

@@ -114,6 +114,7 @@ func FuzzSchema(f *testing.F) {
 func FuzzSchemaText(f *testing.F) {
 	s := testSnapshot()
 	f.Add(encodeSchema(s.Schema, s.Results))
+	f.Add(encodeSchema(nativeSnapshot().Schema, nil))
 	f.Fuzz(func(t *testing.T, text []byte) { readsSchema(t, wholeBlob(Sum(text), text), nil) })
 }
 
@@ -136,6 +137,13 @@ func readsSchema(t *testing.T, raw []byte, base *Schema) {
 	}
 	if schema.Series.Series() > testLimits.Series || len(schema.Subjects) > testLimits.Results {
 		t.Errorf("%d series, %d subjects", schema.Series.Series(), len(schema.Subjects))
+	}
+	for _, f := range schema.Series.Families {
+		for _, s := range f.Series {
+			if s.Native != nil && (s.Native.Check() != nil || !schema.native) {
+				t.Errorf("%s: native buckets %+v, %v", f.Name, s.Native, s.Native.Check())
+			}
+		}
 	}
 	again, err := ParseSchema(schema.Raw, nil, testLimits)
 	if err != nil || again.Hash != schema.Hash {

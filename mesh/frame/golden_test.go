@@ -25,6 +25,29 @@ var golden = []struct {
 	{"testdata/format1", 1},
 }
 
+// goldenFile returns what the format has written; that of the format in force
+// must be what is written now.
+func goldenFile(t *testing.T, dir string, format uint64, name string, written []byte) []byte {
+	t.Helper()
+	path := filepath.Join(dir, name+".golden")
+	if format == Format && *update {
+		if err := os.MkdirAll(dir, 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, written, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if format == Format && !bytes.Equal(held, written) {
+		t.Errorf("%s: this program writes other bytes", path)
+	}
+	return held
+}
+
 // TestGolden reads what was written by this format and earlier ones, and
 // writes the same bytes in this one.
 func TestGolden(t *testing.T) {
@@ -43,25 +66,7 @@ func TestGolden(t *testing.T) {
 	sent.Sign("grapevine", testContent(t, want, base), testKey)
 
 	for _, g := range golden {
-		file := func(name string, written []byte) []byte {
-			path := filepath.Join(g.dir, name+".golden")
-			if g.format == Format && *update {
-				if err := os.MkdirAll(g.dir, 0o750); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(path, written, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			held, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if g.format == Format && !bytes.Equal(held, written) {
-				t.Errorf("%s: this program writes other bytes", path)
-			}
-			return held
-		}
+		file := func(name string, written []byte) []byte { return goldenFile(t, g.dir, g.format, name, written) }
 		schema, err := ParseSchema(file("schema", base.Raw), nil, testLimits)
 		if err != nil {
 			t.Fatal(err)
@@ -96,6 +101,27 @@ func TestGolden(t *testing.T) {
 			if diff := cmp.Diff(&said, got); diff != "" {
 				t.Errorf("%s/%s: (-want +got):\n%s", g.dir, name, diff)
 			}
+		}
+	}
+}
+
+// TestGoldenNative does the same with native histograms, which have files of
+// their own: without them the bytes are what they were before there were any.
+func TestGoldenNative(t *testing.T) {
+	want := nativeSnapshot()
+	base := testSchema(t, want)
+	sent := signed(t, want, base)
+	for _, g := range golden {
+		schema, err := ParseSchema(goldenFile(t, g.dir, g.format, "native-schema", base.Raw), nil, testLimits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := parse(t, goldenFile(t, g.dir, g.format, "native-frame", sent.Raw)).Snapshot(schema, testLimits, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(&want, got); diff != "" {
+			t.Errorf("%s: (-want +got):\n%s", g.dir, diff)
 		}
 	}
 }

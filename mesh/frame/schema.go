@@ -18,7 +18,8 @@ type Schema struct {
 	Hash     Hash   // of the schema's text, before it is coded
 	Raw      []byte // a blob: what travels
 	Series   *health.Schema
-	Width    int // of Series
+	Width    int  // of Series
+	native   bool // some histogram of Series is
 	Subjects []Subject
 
 	families []*family // keeps alive what is shared with other schemas
@@ -52,6 +53,7 @@ const (
 	fieldLabelName  protowire.Number = 1 // name and value alternate
 	fieldLabelValue protowire.Number = 2
 	fieldBounds     protowire.Number = 3 // decimals with blanks between
+	fieldNative     protowire.Number = 4 // see native.go
 
 	fieldSubjectCheck     protowire.Number = 1
 	fieldSubjectName      protowire.Number = 2
@@ -96,7 +98,7 @@ func (s *Schema) Fits(snapshot *health.Snapshot) bool {
 		slices.EqualFunc(s.Series.Families, snapshot.Schema.Families, func(a, b health.Family) bool {
 			return a.Name == b.Name && a.Help == b.Help && a.Type == b.Type &&
 				slices.EqualFunc(a.Series, b.Series, func(a, b health.Series) bool {
-					return slices.Equal(a.Labels, b.Labels) && slices.EqualFunc(a.Bounds, b.Bounds, sameBits)
+					return slices.Equal(a.Labels, b.Labels) && slices.EqualFunc(a.Bounds, b.Bounds, sameBits) && a.Native.Equal(b.Native)
 				})
 		})
 }
@@ -122,6 +124,9 @@ func encodeFamily(f *health.Family) []byte {
 				bounds = strconv.AppendFloat(bounds, bound, 'g', -1, 64)
 			}
 			m = AppendBytes(m, fieldBounds, bounds)
+		}
+		if series.Native != nil {
+			m = AppendBytes(m, fieldNative, encodeNative(series.Native))
 		}
 		b = AppendBytes(b, fieldSeries, m)
 	}

@@ -60,6 +60,7 @@ func (p *schemaParser) family(b []byte) error {
 	}
 	p.out.Series.Families = append(families, f.Family)
 	p.out.families = append(p.out.families, f)
+	p.out.native = p.out.native || f.native
 	return nil
 }
 

@@ -45,7 +45,8 @@ type valueCoder struct {
 	latest   float64          // of the timestamps so far
 }
 
-// values codes the values that go with a schema; when reading, it fills them in.
+// values codes the values that go with a schema, but for those in native
+// buckets; when reading, it fills them in.
 func (v *valueCoder) values(s *health.Schema, values []float64) {
 	for i := range s.Families {
 		f := &s.Families[i]
@@ -59,7 +60,7 @@ func (v *valueCoder) values(s *health.Schema, values []float64) {
 		}
 		for j := range f.Series {
 			width := f.Series[j].Width(f.Type)
-			v.histogram(of[:width])
+			v.histogram(of[:width-f.Series[j].Native.Width()])
 			of = of[width:]
 		}
 	}
