@@ -98,7 +98,8 @@ func (s *Schema) Fits(snapshot *health.Snapshot) bool {
 		slices.EqualFunc(s.Series.Families, snapshot.Schema.Families, func(a, b health.Family) bool {
 			return a.Name == b.Name && a.Help == b.Help && a.Type == b.Type &&
 				slices.EqualFunc(a.Series, b.Series, func(a, b health.Series) bool {
-					return slices.Equal(a.Labels, b.Labels) && slices.EqualFunc(a.Bounds, b.Bounds, sameBits) && a.Native.Equal(b.Native)
+					return slices.Equal(a.Labels, b.Labels) && slices.EqualFunc(a.Bounds, b.Bounds, sameBits) &&
+						(a.Native == b.Native || a.Native.Equal(b.Native))
 				})
 		})
 }
