@@ -60,6 +60,7 @@ func generated(rng *rand.Rand) (mesh.View, []*dto.MetricFamily) {
 				switch family.Type {
 				case health.Histogram:
 					one.Bounds = []float64{-1, 0, 0.5, 1, 2.5, 1e6}[:rng.IntN(7)]
+					one.Native = generatedNative(rng)
 				case health.Summary:
 					one.Bounds = []float64{0, 0.5, 0.99, 1}[:rng.IntN(5)]
 				}
@@ -148,8 +149,10 @@ func clientMetric(t health.Type, s health.Series, values []float64) *dto.Metric 
 			m.Summary.Quantile = append(m.Summary.Quantile, &dto.Quantile{Quantile: &s.Bounds[i], Value: &values[i]})
 		}
 	case health.Histogram:
-		count := uint64(values[len(values)-1])
-		m.Histogram = &dto.Histogram{SampleSum: &values[len(values)-2], SampleCount: &count}
+		sum := len(s.Bounds)
+		count := uint64(values[sum+1])
+		m.Histogram = &dto.Histogram{SampleSum: &values[sum], SampleCount: &count}
+		clientNative(m.Histogram, s.Native, values[sum+2:])
 		for i := range s.Bounds {
 			below := uint64(values[i])
 			m.Histogram.Bucket = append(m.Histogram.Bucket, &dto.Bucket{UpperBound: &s.Bounds[i], CumulativeCount: &below})
@@ -258,6 +261,7 @@ func TestGarbageStillParses(t *testing.T) {
 						one = series("a", word())
 					}
 					one.Bounds = [][]float64{nil, {1}, {1, 2}, {2, 1}, {math.NaN()}, {math.Inf(1)}}[rng.IntN(6)]
+					one.Native = generatedNative(rng)
 					family.Series = append(family.Series, one)
 				}
 				s.Families = append(s.Families, family)
