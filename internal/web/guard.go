@@ -73,6 +73,12 @@ func measured(mux *http.ServeMux, reg prometheus.Registerer) http.Handler {
 		Name:    "grapevine_web_request_duration_seconds",
 		Help:    "Time from reading an HTTP request's header to the end of the answer, by path.",
 		Buckets: []float64{0.01, 0.1, 1, 10},
+		// Scrapes take a millisecond or a minute, by how many nodes are asked
+		// for: four buckets tell none of that. Steps of four cost 3 to 10
+		// bytes of every frame for each path, half of what steps of two do.
+		NativeHistogramBucketFactor:     4,
+		NativeHistogramMaxBucketNumber:  20,        // beyond a microsecond to a week: never reached
+		NativeHistogramMinResetDuration: time.Hour, // if it is, nothing is coarser for long
 	}, []string{"handler"})
 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
