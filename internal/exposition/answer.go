@@ -31,7 +31,10 @@ type shown struct {
 	values []float64
 	stamp  []byte // as the format writes it; none without Options.Timestamps
 
-	answers, complete bool // of the node that answers: that it does, and whether with all there is
+	// Of the node that answers: that it does, whether with all there is, and
+	// Options.ScrapedNodes.
+	answers, complete bool
+	scraped           int
 
 	own [1]float64 // a value of an ownFamily
 }
@@ -44,7 +47,7 @@ func (a *answer) choose(v mesh.View, o Options) {
 		if len(o.Nodes) > 0 && !slices.Contains(o.Nodes, n.Name) || !o.Shard.Has(n.Name) {
 			continue
 		}
-		a.nodes = append(a.nodes, shown{Node: n, answers: n.Name == v.Self, complete: !v.Partial})
+		a.nodes = append(a.nodes, shown{Node: n, answers: n.Name == v.Self, complete: !v.Partial, scraped: o.ScrapedNodes})
 	}
 }
 

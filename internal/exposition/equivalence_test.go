@@ -183,7 +183,7 @@ func sampleLines(t *testing.T, text string) []string {
 	t.Helper()
 	var lines []string
 	for _, line := range strings.Split(text, "\n") {
-		if strings.Contains(line, "grapevine_node_") || strings.Contains(line, "grapevine_mesh_scrape_complete") {
+		if strings.Contains(line, "grapevine_node_") || strings.Contains(line, "grapevine_mesh_") {
 			continue
 		}
 		if at := strings.LastIndexByte(line, ' '); at > 0 && line[0] != '#' {
@@ -217,6 +217,7 @@ func TestSameAsClientLibrary(t *testing.T) {
 				// What expfmt reads back it writes as it wrote the original.
 				parsed := parse(t, got)
 				delete(parsed, "grapevine_node_up")
+				delete(parsed, "grapevine_mesh_cluster_scraped_nodes")
 				delete(parsed, "grapevine_mesh_scrape_complete")
 				delete(parsed, "grapevine_node_snapshot_age_seconds")
 				var back []*dto.MetricFamily

@@ -32,6 +32,9 @@ type Options struct {
 	// that begin with grapevine_NAME_, and the series of grapevine_check_*
 	// with the label check="NAME". None means everything.
 	Checks []string
+	// ScrapedNodes is on how many nodes a cluster-wide scrape was answered
+	// lately. It is not shown of a View that is partial.
+	ScrapedNodes int
 	// Timestamps adds to each sample of a node when the node took it: our
 	// clock now, minus the snapshot's age.
 	Timestamps bool

@@ -12,6 +12,15 @@ type ownFamily struct {
 var own = []ownFamily{
 	{
 		health.Family{
+			Name: "grapevine_mesh_cluster_scraped_nodes",
+			Help: "Nodes that have answered a cluster-wide scrape in the last five minutes, as seen by the node that answers this one. " +
+				"One is enough; each stores every node's series once more.",
+			Type: health.Gauge,
+		},
+		func(n *shown) (float64, bool) { return float64(n.scraped), n.answers && n.complete },
+	},
+	{
+		health.Family{
 			Name: "grapevine_mesh_scrape_complete",
 			Help: "Whether the node that answers the scrape holds the series of all nodes that are up, and not the verdicts alone of some.",
 			Type: health.Gauge,
