@@ -30,6 +30,7 @@ func agentCommand(app *kingpin.Application, actions map[string]action) {
 
 	cmd.Flag("web.listen-address", "Address of metrics, API and health.").Default(":9797").StringVar(&cfg.WebListen)
 	cmd.Flag("web.config.file", "TLS and basic auth, in the form of the Prometheus exporters.").StringVar(&cfg.WebConfigFile)
+	countOf(cmd.Flag("web.max-requests", "Scrapes that are answered at once; what is one too many gets 503. 0: any number."), 40, &cfg.WebMaxRequests)
 	cmd.Flag("web.timestamps", "Say on /metrics when each sample was taken.").BoolVar(&cfg.WebTimestamps)
 
 	cmd.Flag("mesh.bind", "Address of the gossip, TCP and UDP.").Default(":7996").StringVar(&cfg.MeshBind)

@@ -139,6 +139,8 @@ func TestBadInput(t *testing.T) {
 		{"storage in use", []string{"--storage.path=" + locked}, []string{"--storage.path: " + locked + ": in use by another agent"}},
 		{"no storage", []string{"--storage.path="}, []string{"--storage.path: "}},
 
+		{"scrapes below none", []string{"--web.max-requests=-1"}, []string{`--web.max-requests: "-1" is not a number`}},
+		{"scrapes that are no number", []string{"--web.max-requests=many"}, []string{`--web.max-requests: "many" is not a number`}},
 		{"no web config file", []string{"--web.config.file=" + absent}, []string{"--web.config.file: "}},
 		{"web config with unknown key", []string{"--web.config.file=" + file(t, "web.yml", "tls: {}\n")}, []string{"--web.config.file: "}},
 		{"web config without its certificate", []string{"--web.config.file=" + file(t, "web.yml", "tls_server_config: {cert_file: a, key_file: b}\n")}, []string{"--web.config.file: "}},

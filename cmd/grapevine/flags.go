@@ -84,6 +84,33 @@ func (d *span) Set(s string) error {
 // String implements kingpin.Value.
 func (d *span) String() string { return d.to.String() }
 
+// count is a flag that takes a number of things.
+type count struct {
+	name string
+	to   *int
+}
+
+// countOf makes a flag take a number from 0 on.
+func countOf(f *kingpin.FlagClause, byDefault int, to *int) {
+	f.Default(strconv.Itoa(byDefault)).SetValue(&count{"--" + f.Model().Name, to})
+}
+
+// maxCount is far more than anybody means.
+const maxCount = 1e6
+
+// Set implements kingpin.Value.
+func (c *count) Set(s string) error {
+	v, err := strconv.Atoi(s)
+	if err != nil || v < 0 || v > maxCount {
+		return fmt.Errorf("%s: %q is not a number such as 40, or 0", c.name, s)
+	}
+	*c.to = v
+	return nil
+}
+
+// String implements kingpin.Value.
+func (c *count) String() string { return strconv.Itoa(*c.to) }
+
 // rate is a flag that takes a number of bytes a second.
 type rate struct {
 	name string

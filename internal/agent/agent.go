@@ -193,7 +193,7 @@ func (a *Agent) Run(ctx context.Context) error {
 func (a *Agent) webConfig() web.Config {
 	return web.Config{
 		Node: a.cfg.Node, Version: a.cfg.Version, View: a.mesh.View, Holders: a.mesh, Local: a.registry, Renderer: a.renderer,
-		Timestamps: a.cfg.WebTimestamps, Ready: a.ready, Reload: a.Reload, Logger: a.cfg.Logger, Registry: a.registry,
+		MaxRequests: a.cfg.WebMaxRequests, Timestamps: a.cfg.WebTimestamps, Ready: a.ready, Reload: a.Reload, Logger: a.cfg.Logger, Registry: a.registry,
 	}
 }
 

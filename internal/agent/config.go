@@ -25,9 +25,10 @@ type Config struct {
 	StoragePath string
 	Paths       collectors.Paths
 
-	WebListen     string // host:port; port 0 takes a free one
-	WebConfigFile string // TLS and basic auth
-	WebTimestamps bool
+	WebListen      string // host:port; port 0 takes a free one
+	WebConfigFile  string // TLS and basic auth
+	WebMaxRequests int    // scrapes answered at once; 0: any number
+	WebTimestamps  bool
 
 	MeshBind      string
 	MeshExchange  string

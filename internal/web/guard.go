@@ -15,10 +15,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// response remembers the status code that went out; 0 until one has.
+// response remembers the status code that went out, 0 until one has, and the
+// first error of a Write.
 type response struct {
 	http.ResponseWriter
 	code int
+	err  error
 }
 
 func (w *response) WriteHeader(code int) {
@@ -32,7 +34,11 @@ func (w *response) Write(p []byte) (int, error) {
 	if w.code == 0 {
 		w.code = http.StatusOK
 	}
-	return w.ResponseWriter.Write(p)
+	n, err := w.ResponseWriter.Write(p)
+	if w.err == nil {
+		w.err = err
+	}
+	return n, err
 }
 
 // Unwrap lets http.ResponseController reach the connection.

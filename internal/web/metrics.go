@@ -9,10 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/grapevine-mesh/grapevine/internal/exposition"
 	"github.com/grapevine-mesh/grapevine/mesh"
@@ -39,6 +36,9 @@ func shardOf(s string) (exposition.Shard, error) {
 	}
 	return exposition.Shard{Index: i, Of: n}, nil
 }
+
+// clusterWide reports whether f asks for every node.
+func (f filter) clusterWide() bool { return len(f.nodes) == 0 && f.shard.Of < 2 }
 
 var checkName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
 
@@ -74,10 +74,12 @@ func (s *server) metrics(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	view := s.View()
-	if s.partly(view, f) && s.relay(w, r) {
-		return
+	if !s.partly(view, f) || !s.relay(w, r) {
+		s.render(w, r, view)
 	}
-	s.render(w, r, view)
+	if f.clusterWide() && r.Method == http.MethodGet {
+		s.lastScrape.note()
+	}
 }
 
 // render answers with what this node holds.
@@ -96,37 +98,17 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, view mesh.View) 
 	}
 	err = s.Renderer.Write(w, view, exposition.Options{
 		Format: format, Encoding: encoding, Nodes: f.nodes, Shard: f.shard, Checks: f.checks, Timestamps: s.Timestamps,
+		ScrapedNodes: s.census.scraped(view),
 	})
 	if err != nil {
-		// The client went away or was too slow. Cut it off, so that it does
-		// not take what it has for the whole.
-		level.Debug(s.Logger).Log("msg", "Scrape ended early", "peer", r.RemoteAddr, "err", err)
-		panic(http.ErrAbortHandler)
+		s.abort(r, err)
 	}
 }
 
-// localMetrics is this node only, straight from its own registry.
-func (s *server) localMetrics(w http.ResponseWriter, r *http.Request) {
-	f, err := filterOf(r)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	gatherer := exposition.Local(s.Local, s.Node, f.checks)
-	if len(f.nodes) > 0 && !slices.Contains(f.nodes, s.Node) || !f.shard.Has(s.Node) {
-		gatherer = prometheus.Gatherers{}
-	}
-	promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{
-		EnableOpenMetrics: true,
-		ErrorLog:          gatherErrors{s.Logger},
-		// One bad collector must not hide the others.
-		ErrorHandling: promhttp.ContinueOnError,
-	}).ServeHTTP(w, r)
-}
-
-// gatherErrors is the logger as promhttp wants it.
-type gatherErrors struct{ log.Logger }
-
-func (g gatherErrors) Println(v ...any) {
-	level.Warn(g.Logger).Log("msg", "Gathering this node's metrics", "err", fmt.Sprint(v...))
+// abort cuts off a client that went away or was too slow, so that it does not
+// take what it has for the whole.
+func (s *server) abort(r *http.Request, err error) {
+	s.unanswered.WithLabelValues(unfinished).Inc()
+	level.Debug(s.Logger).Log("msg", "Scrape ended early", "peer", r.RemoteAddr, "err", err)
+	panic(http.ErrAbortHandler)
 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/go-kit/log"
@@ -31,16 +30,13 @@ type Holders interface {
 const (
 	// maxHolders is how many are asked for one scrape.
 	maxHolders = 3
-	// scrapeTimeout is how long a scraper waits that does not say so, and
-	// scrapeReserve what is kept of it to answer from what this node holds.
+	// scrapeTimeout is how long a scraper usually waits. Of one that does not
+	// say so no more is spent on asking others, lest nothing be left to answer
+	// from what this node holds.
 	scrapeTimeout = 10 * time.Second
-	scrapeReserve = time.Second
 	// headerTime is how long one holder may take to begin its answer.
 	headerTime = 2500 * time.Millisecond
 )
-
-// scrapeTimeoutHeader is where Prometheus says how many seconds it waits.
-const scrapeTimeoutHeader = "X-Prometheus-Scrape-Timeout-Seconds"
 
 // relayedHeaders are passed on of a request.
 var relayedHeaders = []string{"Accept", "Accept-Encoding", scrapeTimeoutHeader}
@@ -67,7 +63,11 @@ const (
 // relay answers r with what another node says, as that comes in. It is false
 // if nobody could be asked: then nothing has been written.
 func (s *server) relay(w http.ResponseWriter, r *http.Request) bool {
-	ctx, cancel := context.WithTimeout(r.Context(), patience(r)-scrapeReserve)
+	wait, told := patience(r)
+	if !told {
+		wait = scrapeTimeout
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), reserved(wait))
 	defer cancel()
 	holders := s.Holders.Holders()
 	for _, node := range holders[:min(maxHolders, len(holders))] {
@@ -96,15 +96,6 @@ func (s *server) relay(w http.ResponseWriter, r *http.Request) bool {
 	}
 	s.relays.WithLabelValues(incomplete).Inc()
 	return false
-}
-
-// patience is how long whoever sent r waits for the answer.
-func patience(r *http.Request) time.Duration {
-	seconds, err := strconv.ParseFloat(r.Header.Get(scrapeTimeoutHeader), 64)
-	if err != nil || seconds <= 0 {
-		return scrapeTimeout
-	}
-	return time.Duration(min(max(seconds, 2*scrapeReserve.Seconds()), writeTimeout.Seconds()) * float64(time.Second))
 }
 
 // askHolder sends r to node and returns the answer once it has begun. The
@@ -159,18 +150,20 @@ func (c *cancelling) Close() error {
 
 // NewForPeers returns the handler of what other nodes ask this one: the
 // cluster's metrics, if this node holds them. What it is asked it never asks
-// another, so no scrape goes in circles.
+// another, so no scrape goes in circles. It has a limit of its own: neither the
+// scrapers of this node nor those of the others crowd the others out.
 func NewForPeers(cfg Config) http.Handler {
-	s := &server{Config: cfg, now: time.Now}
+	s := &server{Config: cfg, now: time.Now, unanswered: newUnanswered(cfg.Registry)}
+	limit := newLimit(cfg.MaxRequests, s.unanswered.WithLabelValues(overPeerLimit), cfg.Logger)
 	mux := http.NewServeMux()
-	mux.Handle("GET "+MetricsPath, guarded(func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("GET "+MetricsPath, limit.hold(timely(guarded(func(w http.ResponseWriter, r *http.Request) {
 		view := s.View()
 		if view.Partial {
 			http.Error(w, "this node does not hold every node's series", http.StatusServiceUnavailable)
 			return
 		}
 		s.render(w, r, view)
-	}, cfg.Logger))
+	}, cfg.Logger))))
 	return mux
 }
 

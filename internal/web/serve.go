@@ -17,13 +17,14 @@ import (
 )
 
 // How long a client may take. Thirty seconds is more than a scraper waits;
-// what is slower than that is not reading.
+// what is slower than that is not reading. Scrapes have less, see patience.
 const (
 	headerTimeout = 10 * time.Second
 	readTimeout   = 30 * time.Second
 	writeTimeout  = 30 * time.Second
-	idleTimeout   = 5 * time.Minute // longer than the usual scrape intervals
-	stopTimeout   = 3 * time.Second // for requests under way when ctx ends
+	byteTimeout   = 10 * time.Second // for any byte of HTTP/2, whose streams wait for each other's
+	idleTimeout   = 5 * time.Minute  // longer than the usual scrape intervals
+	stopTimeout   = 3 * time.Second  // for requests under way when ctx ends
 )
 
 // CheckConfig returns, in one line, why configFile cannot be used; an empty
@@ -52,6 +53,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, configFile strin
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
+		HTTP2:             &http.HTTP2Config{WriteByteTimeout: byteTimeout},
 		// Broken handshakes and the like: the other side's doing.
 		ErrorLog: slog.NewLogLogger(handler, slog.LevelDebug),
 	}

@@ -42,6 +42,8 @@ type Config struct {
 	// Local gathers this node's own metrics, without the label node.
 	Local    prometheus.Gatherer
 	Renderer *exposition.Renderer
+	// MaxRequests is how many scrapes are answered at once; 0: any number.
+	MaxRequests int
 	// Timestamps makes MetricsPath say when each sample was taken.
 	Timestamps bool
 
@@ -57,8 +59,12 @@ type Config struct {
 // server is the Config with the methods that answer requests.
 type server struct {
 	Config
-	now    func() time.Time
-	relays *prometheus.CounterVec
+	now        func() time.Time
+	relays     *prometheus.CounterVec
+	unanswered *prometheus.CounterVec
+	lastScrape *lastScrape
+	census     census
+	gathering  gathering
 }
 
 // New returns the handler of every path. It starts nothing.
@@ -67,14 +73,19 @@ func New(cfg Config) http.Handler {
 }
 
 func newServer(cfg Config, now func() time.Time) http.Handler {
-	s := &server{cfg, now, newRelays(cfg.Registry)}
+	s := &server{
+		Config: cfg, now: now, relays: newRelays(cfg.Registry), unanswered: newUnanswered(cfg.Registry),
+		lastScrape: newLastScrape(now, cfg.Registry), gathering: gathering{from: cfg.Local},
+	}
+	limit := newLimit(cfg.MaxRequests, s.unanswered.WithLabelValues(overLimit), cfg.Logger)
+	scrape := func(h http.Handler) http.Handler { return limit.hold(timely(h)) }
 	compress := compressor()
 	guard := func(h http.HandlerFunc) http.Handler { return guarded(h, cfg.Logger) }
 	compressed := func(h http.HandlerFunc) http.Handler { return compress(guard(h)) }
 
 	mux := http.NewServeMux()
-	mux.Handle("GET "+MetricsPath, guard(s.metrics))
-	mux.Handle("GET "+LocalMetricsPath, guard(s.localMetrics))
+	mux.Handle("GET "+MetricsPath, scrape(guard(s.metrics)))
+	mux.Handle("GET "+LocalMetricsPath, scrape(guard(s.localMetrics)))
 	mux.Handle("GET "+DiscoveryPath, compressed(s.discovery))
 	mux.Handle("GET "+StatusPath, compressed(s.status))
 	mux.Handle("GET "+MembersPath, compressed(s.members))
