@@ -78,6 +78,11 @@ func serve(t *testing.T, h http.Handler, configFile string) (addr string, stop f
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveOn(t, l, h, configFile)
+}
+
+func serveOn(t *testing.T, l net.Listener, h http.Handler, configFile string) (addr string, stop func() error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- Serve(ctx, l, h, configFile, log.NewNopLogger()) }()
