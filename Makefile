@@ -57,10 +57,22 @@ demo: build $(BIN)/etcd ## Run three etcd members and three agents until Ctrl-C 
 	@exec $(BIN)/demo $(DEMO_ARGS)
 
 .PHONY: bench
-bench: build packages $(BIN)/etcd $(BIN)/node_exporter $(addprefix $(BIN)/,$(kube)) ## Run the benchmarks, and measure the agent beside node_exporter (BENCH_ARGS='--duration=10m')
+bench: ## Run the benchmarks, then bench-agent, then bench-scrape
 	$(GO) test -run '^$$' -bench . -benchmem $(PKG)
-	@$(GO) build -o $(BIN)/bench ./test/bench
-	@exec $(BIN)/bench $(BENCH_ARGS)
+	@$(MAKE) --no-print-directory bench-agent
+	@$(MAKE) --no-print-directory bench-scrape
+
+.PHONY: bench-program
+bench-program:
+	@mkdir -p $(BIN) && $(GO) build -o $(BIN)/bench ./test/bench
+
+.PHONY: bench-agent
+bench-agent: bench-program build packages $(BIN)/etcd $(BIN)/node_exporter $(addprefix $(BIN)/,$(kube)) ## Measure the agent beside node_exporter (BENCH_ARGS='--duration=10m')
+	@exec $(BIN)/bench agent $(BENCH_ARGS)
+
+.PHONY: bench-scrape
+bench-scrape: bench-program bench-packages $(BIN)/prometheus ## Measure scrapes of a cluster beside Pushgateway and others (BENCH_SCRAPE_ARGS='--nodes=1000')
+	@exec $(BIN)/bench scrape $(BENCH_SCRAPE_ARGS)
 
 # NODES=1000 runs one case, LOSS=0.02 DEAD=0.02 with faults; without NODES all
 # cases are run.
@@ -167,26 +179,34 @@ cc:
 	  echo "the race detector needs a C compiler: apt-get install gcc libc6-dev"; exit 1; \
 	fi
 
-# Debian's, of which tests start the programs on hosts of their own. A policy
-# that forbids it keeps the daemons from being started by their installation.
+# Debian's, of which tests start the programs on hosts of their own.
 packages      := containerd runc containernetworking-plugins docker.io iptables nftables iproute2 conntrack e2fsprogs dnsmasq-base dbus-daemon
 package_files := containerd runc /usr/lib/cni/bridge dockerd iptables nft ip conntrack mkfs.ext4 dnsmasq dbus-daemon
 .PHONY: packages
 packages: ## Install the container runtimes and network programs that tests of whole nodes need
-	@for file in $(package_files); do command -v "$$file" >/dev/null || missing=1; done; \
-	if [ -z "$${missing:-}" ]; then exit 0; fi; \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  if [ ! -e /usr/sbin/policy-rc.d ]; then \
-	    printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; \
-	    trap 'rm /usr/sbin/policy-rc.d' EXIT; \
-	  fi; \
-	  apt-get -o DPkg::Lock::Timeout=300 update -q && \
-	  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -qy --no-install-recommends $(packages); \
-	elif [ "$${CI:-}" = true ]; then \
-	  echo "tests of whole nodes need these packages: $(packages)"; exit 1; \
-	else \
-	  echo "tests of whole nodes are skipped: they need root, and these packages: $(packages)"; \
-	fi
+	@$(call install,$(packages),$(package_files),tests of whole nodes are skipped)
+
+.PHONY: bench-packages
+bench-packages:
+	@$(call install,prometheus-pushgateway,prometheus-pushgateway,there is no comparison with Pushgateway)
+
+# install PACKAGES, unless all FILES are there; LACK is what one has otherwise.
+# A policy that forbids it keeps daemons from being started by their installation.
+define install
+for file in $(2); do command -v "$$file" >/dev/null || missing=1; done; \
+if [ -z "$${missing:-}" ]; then exit 0; fi; \
+if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+  if [ ! -e /usr/sbin/policy-rc.d ]; then \
+    printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; \
+    trap 'rm /usr/sbin/policy-rc.d' EXIT; \
+  fi; \
+  apt-get -o DPkg::Lock::Timeout=300 update -q && \
+  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -qy --no-install-recommends $(1); \
+else \
+  echo "$(3) without root and these packages: $(1)"; \
+  if [ "$${CI:-}" = true ]; then exit 1; fi; \
+fi
+endef
 
 .PHONY: clean
 clean: ## Remove all that was built

@@ -32,7 +32,7 @@ type node struct {
 }
 
 // start starts everything. What it has started when it fails is ended by stop.
-func (n *node) start(ctx context.Context, o options) error {
+func (n *node) start(ctx context.Context, o agentOptions) error {
 	programs := map[string]string{"etcd": "", "kube-apiserver": "", "kube-scheduler": "", "kube-controller-manager": "", "kubemark": "", "grapevine": "", "node_exporter": ""}
 	for name := range programs {
 		path, err := real.FindBinary(name)
