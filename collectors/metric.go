@@ -25,6 +25,9 @@ func (m *Metric) Desc() *prometheus.Desc {
 
 // Histogram returns the histogram that m describes, registered with reg. A
 // check that is built anew on reload goes on with the histogram it had.
+//
+// It is no native histogram: that would cost 7 to 10 bytes of every frame for
+// each series, and a check knows which bounds matter to its verdicts.
 func (m *Metric) Histogram(reg prometheus.Registerer) *prometheus.HistogramVec {
 	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: m.Name, Help: m.Help, Buckets: m.Buckets}, m.Labels)
 	if err := reg.Register(h); err != nil {

@@ -10,14 +10,14 @@ import (
 // taken: all of a run or none of it. A bucket that is first used would make a
 // new schema each time, for everybody. In runs most have been told already, as
 // zeros, which cost next to nothing. At a growth factor of 2, 8 buckets are a
-// factor of 256 in time, so a duration settles after two or three schemas.
+// factor of 256 in time, so a duration settles after a few schemas.
 const nativeRun = 8
 
 // nativeOf returns the native buckets of h and what is in them: zero, then
 // negative, then positive ones. It returns none if h is a classic histogram
 // only, or if its buckets are none that Prometheus would take, so that the
-// classic part still travels. Counts that are floats are not looked at:
-// neither the client library nor the parser of text files makes any.
+// classic part still travels. So it is with counts that are floats, which the
+// client library does not make and text files may not have.
 func nativeOf(h *dto.Histogram) (*Native, []float64) {
 	// The rule by which Prometheus tells one.
 	if len(h.GetNegativeSpan()) == 0 && len(h.GetPositiveSpan()) == 0 && h.GetZeroThreshold() <= 0 && h.GetZeroCount() == 0 {

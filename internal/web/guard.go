@@ -80,8 +80,8 @@ func measured(mux *http.ServeMux, reg prometheus.Registerer) http.Handler {
 		Help:    "Time from reading an HTTP request's header to the end of the answer, by path.",
 		Buckets: []float64{0.01, 0.1, 1, 10},
 		// Scrapes take a millisecond or a minute, by how many nodes are asked
-		// for: four buckets tell none of that. Steps of four cost 3 to 10
-		// bytes of every frame for each path, half of what steps of two do.
+		// for: four buckets tell little of that. Steps of four cost up to 11
+		// bytes of every frame for each path, steps of two up to 18.
 		NativeHistogramBucketFactor:     4,
 		NativeHistogramMaxBucketNumber:  20,        // beyond a microsecond to a week: never reached
 		NativeHistogramMinResetDuration: time.Hour, // if it is, nothing is coarser for long
