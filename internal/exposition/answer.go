@@ -58,9 +58,11 @@ func (a *answer) forget() {
 	*a = answer{nodes: a.nodes[:0], key: a.key[:0], generations: a.generations[:0], stale: a.stale[:0]}
 }
 
-// keeps reports whether the shelf has the section, once it is up to date.
+// keeps reports whether the shelf has the section, once it is up to date. What
+// is not compressed is never kept: it is rendered about as fast as it could be
+// copied, and would take ten times the memory of all else.
 func (a *answer) keeps(s *section) bool {
-	if a.shelf == nil || s.own {
+	if a.shelf == nil || s.own || a.Encoding == Identity {
 		return false
 	}
 	for _, f := range a.form.families[s.families[0]:s.families[1]] {

@@ -40,7 +40,8 @@ type workshop struct {
 	fixed     map[*health.Schema]*fixed
 	templates map[templateKey]*template // nil for a family of which nothing can be shown
 	shapes    map[string]*shape
-	gone      int // schemas forgotten since templates and shapes were swept
+	gone      int    // schemas forgotten since templates and shapes were swept
+	key       []byte // of a shape; used again and again
 }
 
 // templateKey tells families apart. Schemas from the mesh share the series of
@@ -53,7 +54,9 @@ type templateKey struct {
 }
 
 func newWorkshop(f Format) workshop {
-	return workshop{f, map[*health.Schema]*fixed{}, map[templateKey]*template{}, map[string]*shape{}, 0}
+	return workshop{
+		format: f, fixed: map[*health.Schema]*fixed{}, templates: map[templateKey]*template{}, shapes: map[string]*shape{},
+	}
 }
 
 // fix lays out a schema.
@@ -97,12 +100,13 @@ func (w *workshop) template(family *health.Family) *template {
 }
 
 func (w *workshop) shapeOf(version string, families []placed) *shape {
-	key := strconv.AppendQuote(nil, version)
+	key := strconv.AppendQuote(w.key[:0], version)
 	for _, f := range families {
 		key = append(key, f.Name...)
 		key = append(key, byte(f.kind))
 		key = strconv.AppendQuote(key, f.Help)
 	}
+	w.key = key
 	s, ok := w.shapes[string(key)]
 	if !ok {
 		s = &shape{version: version}
