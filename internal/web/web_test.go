@@ -138,7 +138,7 @@ func TestPaths(t *testing.T) {
 		{"profiles", "GET", "/debug/pprof/", []string{"peer", "127.0.0.1:5"}, 200, "goroutine", ""},
 		{"profile by name", "GET", "/debug/pprof/heap?debug=1", []string{"peer", "127.0.0.1:5"}, 200, "heap profile", ""},
 
-		{"start page", "GET", "/", nil, 200, "scrape this path of any one node", "debug/pprof"},
+		{"start page", "GET", "/", nil, 200, "Do not scrape <code>/metrics</code> of every node", "debug/pprof"},
 		{"not there", "GET", "/nowhere", nil, 404, "", ""},
 		{"not there either", "GET", "/metrics/", nil, 404, "", ""},
 	} {
