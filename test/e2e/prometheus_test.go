@@ -52,6 +52,8 @@ func TestOneAgentAnswersForAll(t *testing.T) {
 		}
 	}
 
+	has(30*time.Second, "that all agents were scraped for all shows", `grapevine_mesh_cluster_scraped_nodes == 3`, 1)
+
 	everyFamilyIsDocumented(t, c.agents[1])
 
 	leader := c.stopEtcdLeader()
