@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/grapevine-mesh/grapevine/health"
+	"github.com/grapevine-mesh/grapevine/internal/exposition"
 	"github.com/grapevine-mesh/grapevine/mesh"
 )
 
@@ -399,6 +400,12 @@ func TestScrapesUnderChange(t *testing.T) {
 		defer answer.Body.Close()
 		if answer.StatusCode != http.StatusOK {
 			return nil, fmt.Errorf("%s", answer.Status)
+		}
+		if got, want := answer.Header.Get("Content-Type"), exposition.Negotiate(accept).ContentType(); got != want {
+			return nil, fmt.Errorf("answered as %s, not %s", got, want)
+		}
+		if got := answer.Header.Get("Content-Encoding"); got != strings.TrimPrefix(encoding, "identity") {
+			return nil, fmt.Errorf("answered in %q", got)
 		}
 		answer.Body = slowly{answer.Body, pause}
 		a.families, err = parseAnswer(answer)
