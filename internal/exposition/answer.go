@@ -4,6 +4,8 @@ import (
 	"io"
 	"slices"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/grapevine-mesh/grapevine/health"
 	"github.com/grapevine-mesh/grapevine/mesh"
 )
@@ -19,6 +21,7 @@ type answer struct {
 	generations []uint64 // by group of nodes, if there is a shelf
 	shelf       *shelf   // nil when a part of the View is asked for
 	stale       []int    // sections
+	marks       []byte   // labels and stamps of nodes, one after the other
 
 	stream
 }
@@ -26,7 +29,7 @@ type answer struct {
 // shown is one node of the View as this rendering needs it.
 type shown struct {
 	*mesh.Node
-	label  string // its name, as the format writes it
+	label  []byte // its name, as the format writes it
 	column        // of its schema
 	values []float64
 	stamp  []byte // as the format writes it; none without Options.Timestamps
@@ -55,7 +58,14 @@ func (a *answer) choose(v mesh.View, o Options) {
 func (a *answer) forget() {
 	clear(a.nodes)
 	clear(a.key)
-	*a = answer{nodes: a.nodes[:0], key: a.key[:0], generations: a.generations[:0], stale: a.stale[:0]}
+	*a = answer{nodes: a.nodes[:0], key: a.key[:0], generations: a.generations[:0], stale: a.stale[:0], marks: a.marks[:0]}
+}
+
+// mark takes over marks with something appended, and returns that.
+func (a *answer) mark(marks []byte) []byte {
+	start := len(a.marks)
+	a.marks = marks
+	return marks[start:len(marks):len(marks)]
 }
 
 // keeps reports whether the shelf has the section, once it is up to date. What
@@ -92,25 +102,31 @@ func (a *answer) write(w io.Writer) error {
 func (a *answer) section(i int) error {
 	s := &a.form.sections[i]
 	if s.part && s.groups[0] == 0 {
-		a.desk.plain = a.header(a.desk.plain, s.families[0])
+		a.desk.plain = a.header(a.desk.plain, s.families[0], i)
 	}
-	if a.keeps(s) {
-		if p := a.shelf.piece(a.form, i, latest(a.generations, s)); p != nil {
-			return a.add(p)
-		}
+	if p := a.kept(i); p != nil {
+		return a.add(p)
 	}
-	a.desk.plain = a.render(a.desk.plain, s)
+	a.desk.plain = a.render(a.desk.plain, i)
 	if len(a.desk.plain) < sectionBytes {
 		return nil // there is room for the next one
 	}
 	return a.spill()
 }
 
+// kept is a section as the shelf has it; nil if it does not.
+func (a *answer) kept(section int) *piece {
+	s := &a.form.sections[section]
+	if !a.keeps(s) {
+		return nil
+	}
+	return a.shelf.piece(a.form, section, latest(a.generations, s))
+}
+
 // piece renders and encodes a section for the shelf.
 func (a *answer) piece(section int, d *desk) *piece {
-	s := &a.form.sections[section]
-	d.plain = a.render(d.plain[:0], s)
-	p := &piece{generation: latest(a.generations, s)}
+	d.plain = a.render(d.plain[:0], section)
+	p := &piece{generation: latest(a.generations, &a.form.sections[section]), size: len(d.plain)}
 	if a.Encoding == Gzip {
 		p.sum = checksumOf(d.plain)
 	}
@@ -122,18 +138,19 @@ func (a *answer) piece(section int, d *desk) *piece {
 
 // render appends a section. It may be called by several goroutines at once,
 // for different sections.
-func (a *answer) render(dst []byte, s *section) []byte {
+func (a *answer) render(dst []byte, section int) []byte {
+	s := &a.form.sections[section]
 	for f := s.families[0]; f < s.families[1]; f++ {
 		if !s.part {
-			dst = a.header(dst, f)
+			dst = a.header(dst, f, section)
 		}
 		only, scope := a.only(f)
 		if scope == nothing {
 			continue
 		}
-		own := a.form.families[f].own
-		for i := s.groups[0] * groupSize; i < min(s.groups[1]*groupSize, len(a.nodes)); i++ {
-			n := &a.nodes[i]
+		own, in := a.form.families[f].own, a.in(s)
+		for i := range in {
+			n := &in[i]
 			if own != nil {
 				dst = own.append(dst, n)
 			} else if t := n.family(f); t != nil {
@@ -142,6 +159,11 @@ func (a *answer) render(dst []byte, s *section) []byte {
 		}
 	}
 	return dst
+}
+
+// in is the nodes that a section is about.
+func (a *answer) in(s *section) []shown {
+	return a.nodes[s.groups[0]*groupSize : min(s.groups[1]*groupSize, len(a.nodes))]
 }
 
 // only is what is shown of a family: the series that the selection has; all of
@@ -167,12 +189,51 @@ func (n *shown) family(f int) *placed {
 }
 
 // header appends what stands before a family, if any of its series is shown.
-func (a *answer) header(dst []byte, family int) []byte {
+// The family is, or begins with, a section.
+func (a *answer) header(dst []byte, family, section int) []byte {
 	only, scope := a.only(family)
-	if scope == nothing || !a.shows(family, only) {
+	if scope == nothing {
 		return dst
 	}
-	return append(dst, a.form.families[family].header...)
+	header := a.form.families[family].header
+	if a.Format == Protobuf {
+		size := a.size(family, section, only)
+		if size == 0 {
+			return dst
+		}
+		dst = protowire.AppendVarint(dst, uint64(len(header)+size))
+	} else if !a.shows(family, only) {
+		return dst
+	}
+	return append(dst, header...)
+}
+
+// size is how many bytes of Protobuf a family's series take, from the section
+// on that it stands in or begins with.
+func (a *answer) size(family, section int, only *selection) int {
+	size := 0
+	for i := section; i < len(a.form.sections); i++ {
+		s := &a.form.sections[i]
+		if s.families[0] > family {
+			break
+		}
+		if s.part {
+			if p := a.kept(i); p != nil {
+				size += p.size
+				continue
+			}
+		}
+		own, in := a.form.families[family].own, a.in(s)
+		for j := range in {
+			n := &in[j]
+			if own != nil {
+				size += own.size(n)
+			} else if t := n.family(family); t != nil {
+				size += t.body.(*messages).size(n, n.values[t.first:t.first+t.width], only)
+			}
+		}
+	}
+	return size
 }
 
 // shows reports whether any node shows any series of a family.

@@ -253,13 +253,19 @@ func TestNegotiate(t *testing.T) {
 		{"Prometheus 3", prometheus3, OpenMetrics},
 		{"text only", "text/plain;version=0.0.4;q=0.3,*/*;q=0.2", Text},
 		{"browser", "text/html,application/xhtml+xml;q=0.9", Text},
-		{"protobuf first", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7," + prometheus3, OpenMetrics},
+		{"protobuf first", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7," + prometheus3, Protobuf},
+		{"protobuf last", prometheus3 + ",application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.1", OpenMetrics},
+		{"protobuf of something else", "application/vnd.google.protobuf;proto=other.Message;encoding=delimited", Text},
+		{"protobuf as text", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text", Text},
 	} {
 		if got := Negotiate(tc.accept); got != tc.want {
 			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
 		}
 	}
 	if got := OpenMetrics.ContentType(); got != "application/openmetrics-text; version=1.0.0; charset=utf-8" {
+		t.Error(got)
+	}
+	if got := Protobuf.ContentType(); got != "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited" {
 		t.Error(got)
 	}
 	if got := Text.ContentType(); got != "text/plain; version=0.0.4; charset=utf-8" {

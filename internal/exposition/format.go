@@ -8,22 +8,25 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/grapevine-mesh/grapevine/health"
 )
 
-// Format is a text format.
+// Format is what metrics are written in.
 type Format uint8
 
 // The formats, most widely understood first.
 const (
 	Text        Format = iota // Prometheus text 0.0.4
 	OpenMetrics               // OpenMetrics 1.0.0
+	Protobuf                  // io.prometheus.client.MetricFamily, each after its length
 )
 
 var formats = [...]expfmt.Format{
 	Text:        expfmt.NewFormat(expfmt.TypeTextPlain),
 	OpenMetrics: expfmt.NewFormat(expfmt.TypeOpenMetrics),
+	Protobuf:    expfmt.NewFormat(expfmt.TypeProtoDelim),
 }
 
 // ContentType is the value of the HTTP header of that name.
@@ -33,26 +36,39 @@ func (f Format) ContentType() string { return string(formats[f]) }
 // nothing that we have.
 func Negotiate(accept string) Format {
 	h := http.Header{"Accept": {accept}}
-	if expfmt.NegotiateAccept(h, formats[OpenMetrics], formats[Text]).FormatType() == expfmt.TypeOpenMetrics {
+	switch expfmt.NegotiateAccept(h, formats[Protobuf], formats[OpenMetrics], formats[Text]).FormatType() {
+	case expfmt.TypeProtoDelim:
+		return Protobuf
+	case expfmt.TypeOpenMetrics:
 		return OpenMetrics
+	default:
+		return Text
 	}
-	return Text
 }
 
 // body lays out the series of a template. It reports whether all found room.
 func (f Format) body(t *template, shown []placedSeries) (body, bool) {
+	if f == Protobuf {
+		return newMessages(t, shown), true
+	}
 	return newLines(t, shown, f)
 }
 
 // header is what stands before the series of a family. clash says that a
 // counter's name without its suffix is another family's.
 func (f Format) header(name, help string, t health.Type, clash bool) string {
+	if f == Protobuf {
+		return messageHeader(name, help, t)
+	}
 	return f.textHeader(name, help, t, clash)
 }
 
-// label is a node's name as it stands in each of its series.
-func (f Format) label(node string) string {
-	return labelEscaper.Replace(validText(node))
+// appendLabel appends a node's name as it stands in each of its series.
+func (f Format) appendLabel(dst []byte, node string) []byte {
+	if f == Protobuf {
+		return appendPair(dst, NodeLabel, validText(node))
+	}
+	return append(dst, labelEscaper.Replace(validText(node))...)
 }
 
 // validText is s as UTF-8.
@@ -90,9 +106,12 @@ func (f Format) bound(v float64) string {
 	return s
 }
 
-// appendStamp appends a blank and a timestamp: milliseconds in Text, seconds
-// in OpenMetrics.
+// appendStamp appends a timestamp as it stands behind a value: milliseconds,
+// in OpenMetrics seconds.
 func (f Format) appendStamp(dst []byte, millis int64) []byte {
+	if f == Protobuf {
+		return protowire.AppendVarint(append(dst, metricTimestamp), uint64(millis))
+	}
 	dst = append(dst, ' ')
 	if f == Text {
 		return strconv.AppendInt(dst, millis, 10)

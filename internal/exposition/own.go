@@ -110,3 +110,15 @@ func (o *ownTemplate) append(dst []byte, n *shown) []byte {
 	n.stamp = stamp
 	return dst
 }
+
+// size is how many bytes of Protobuf append appends.
+func (o *ownTemplate) size(n *shown) int {
+	if _, ok := o.value(n); !ok {
+		return 0
+	}
+	stamp := n.stamp
+	n.stamp = nil
+	size := o.body.(*messages).size(n, n.own[:], nil)
+	n.stamp = stamp
+	return size
+}

@@ -42,7 +42,7 @@ func (r *Renderer) prepare(a *answer, known int) {
 	malformed := p.malformed
 	for i := range a.nodes {
 		n := &a.nodes[i]
-		n.label = a.Format.label(n.Name)
+		n.label = a.mark(a.Format.appendLabel(a.marks, n.Name))
 		x := p.nodes[i].fixed
 		if x == nil {
 			continue
@@ -53,7 +53,7 @@ func (r *Renderer) prepare(a *answer, known int) {
 		}
 		n.column, n.values = p.nodes[i], n.Snapshot.Values
 		if a.Timestamps {
-			n.stamp = a.Format.appendStamp(n.stamp[:0], r.stampOf(n, now))
+			n.stamp = a.mark(a.Format.appendStamp(a.marks, r.stampOf(n, now)))
 		}
 	}
 	if len(r.stamps) > 2*known {

@@ -10,6 +10,7 @@ import (
 // piece is a section, rendered and encoded. It is immutable.
 type piece struct {
 	generation uint64 // latest of its groups
+	size       int    // before it was encoded
 	sum        checksum
 	data       []byte
 }

@@ -23,6 +23,7 @@ type line struct {
 	node, end uint32
 	value     uint32 // index in the family's values
 	series    uint32 // index in the family's series
+	count     bool   // the value is one, and below zero some reader would take nothing of the answer
 }
 
 // newLines lays out shown. It reports whether all of them found room.
@@ -77,23 +78,23 @@ func (l *layout) lay(series *health.Series, kind health.Type, f Format) {
 	switch kind {
 	case health.Histogram:
 		for i, b := range series.Bounds {
-			l.line("_bucket", `,le="`+f.bound(b)+`"`, uint32(i))
+			l.line("_bucket", `,le="`+f.bound(b)+`"`, uint32(i), true)
 		}
-		l.line("_bucket", `,le="+Inf"`, bounds+1)
+		l.line("_bucket", `,le="+Inf"`, bounds+1, true)
 	case health.Summary:
 		for i, q := range series.Bounds {
-			l.line("", `,quantile="`+f.bound(q)+`"`, uint32(i))
+			l.line("", `,quantile="`+f.bound(q)+`"`, uint32(i), false)
 		}
 	default:
-		l.line("", "", 0)
+		l.line("", "", 0, false)
 		return
 	}
-	l.line("_sum", "", bounds)
-	l.line("_count", "", bounds+1)
+	l.line("_sum", "", bounds, false)
+	l.line("_count", "", bounds+1, true)
 }
 
 // line writes the sample whose value is the nth of the series.
-func (l *layout) line(suffix, extra string, nth uint32) {
+func (l *layout) line(suffix, extra string, nth uint32, count bool) {
 	l.text = append(l.text, l.family.Name...)
 	l.text = append(l.text, suffix...)
 	l.text = append(l.text, l.head...)
@@ -101,7 +102,7 @@ func (l *layout) line(suffix, extra string, nth uint32) {
 	l.text = append(l.text, l.tail...)
 	l.text = append(l.text, extra...)
 	l.text = append(l.text, "} "...)
-	l.lines.lines = append(l.lines.lines, line{node, uint32(len(l.text)), l.value + nth, l.series})
+	l.lines.lines = append(l.lines.lines, line{node, uint32(len(l.text)), l.value + nth, l.series, count})
 }
 
 func (b *lines) append(dst []byte, n *shown, values []float64, only *selection) []byte {
@@ -111,7 +112,11 @@ func (b *lines) append(dst []byte, n *shown, values []float64, only *selection) 
 			dst = append(dst, b.text[start:l.node]...)
 			dst = append(dst, n.label...)
 			dst = append(dst, b.text[l.node:l.end]...)
-			dst = appendValue(dst, values[l.value])
+			v := values[l.value]
+			if l.count && !(v > 0) {
+				v = 0
+			}
+			dst = appendValue(dst, v)
 			dst = append(dst, n.stamp...)
 			dst = append(dst, '\n')
 		}
