@@ -74,7 +74,7 @@ func agentHandler(f *fleet.Fleet, logger log.Logger) http.Handler {
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return web.New(web.Config{
 		Node: f.View().Self, Version: "bench",
-		View: f.View, Local: reg, Renderer: exposition.New(reg),
+		View: f.View, Local: reg, Renderer: exposition.New(reg), MaxRequests: 40, // an agent's default
 		Ready:  func() error { return nil },
 		Reload: func() error { return errors.New("there is no configuration") },
 		Logger: logger, Registry: reg,

@@ -35,6 +35,16 @@ func TestServe(t *testing.T) {
 	if !strings.HasPrefix(p.Log(), "address="+base+"\n") || !strings.HasPrefix(base, "http://127.0.0.1:") {
 		t.Errorf("it prints %q", p.Log())
 	}
+	for _, path := range []string{"/", "/metrics/local", "/api/v1/status", "/-/ready"} { // as of an agent
+		resp, err := http.Get(base + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("%s is answered with %s", path, resp.Status)
+		}
+	}
 	has := fleet.New(fleet.Shape{Nodes: 20, Series: 30, Own: 0.2}).Has
 	seen := map[uint64]bool{}
 	for deadline := time.Now().Add(time.Minute); len(seen) < 5; time.Sleep(10 * time.Millisecond) {

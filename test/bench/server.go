@@ -20,7 +20,7 @@ type server struct {
 	// change gives every node a new snapshot, and returns when an answer shows
 	// them.
 	change func(context.Context) error
-	stops  []func() error // in reverse order
+	stops  []func() error // called from the last to the first
 	// swallowed are the times, in seconds, that a Prometheus took for its own
 	// scrapes of us; for federate alone.
 	swallowed []float64
