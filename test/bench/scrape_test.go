@@ -19,7 +19,7 @@ func TestScrape(t *testing.T) {
 	}
 	figures := ` p50_ms=[0-9.]+ p99_ms=[0-9.]+ cpu_s=0\.[0-9]+ bytes=[1-9][0-9]{3,} rss_mb=[1-9][0-9.]+ vs_pushgateway=none runs=3 samples=1000`
 	for _, peer := range []string{"grapevine", "client_golang"} {
-		for _, form := range []string{"format=text encoding=identity", "format=text encoding=gzip", "format=openmetrics encoding=gzip"} {
+		for _, form := range []string{"format=text encoding=identity", "format=text encoding=gzip", "format=openmetrics encoding=gzip", "format=protobuf encoding=identity"} {
 			for _, kind := range []string{"first", "next"} {
 				line := "case=" + peer + "-" + kind + " nodes=10 " + form + figures
 				if !regexp.MustCompile("(?m)^" + line + "$").MatchString(out.String()) {

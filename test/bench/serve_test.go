@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -76,11 +75,6 @@ func TestCheck(t *testing.T) {
 		client := newScraper()
 		defer client.close()
 		for _, f := range asked {
-			other, ok := errors.AsType[unsupported](client.check(t.Context(), srv.URL+"/metrics", f, shown))
-			if ok && name == "agent" && f.format == "protobuf" {
-				t.Logf("%s, %v: %v", name, f, other)
-				continue
-			}
 			if err := client.check(t.Context(), srv.URL+"/metrics", f, shown); err != nil {
 				t.Errorf("%s, %v: %v", name, f, err)
 			}
