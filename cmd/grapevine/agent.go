@@ -18,9 +18,9 @@ import (
 
 const defaultStorage = "/var/lib/grapevine"
 
-// gcPercent is half of what Go does by itself: an agent makes little garbage,
+// gcPercent is less than a third of what Go does by itself: an agent makes little garbage,
 // and its memory is paid on every node. Who sets GOGC decides otherwise.
-const gcPercent = 50
+const gcPercent = 30
 
 // failed is the exit code of an agent that had started.
 const failed = 1

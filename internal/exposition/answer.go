@@ -88,30 +88,38 @@ func (a *answer) write(w io.Writer) error {
 	a.open(w, a.Encoding)
 	defer a.close()
 	for i := range a.form.sections {
-		if err := a.section(i); err != nil {
-			return err
+		if p := a.kept(i); p != nil {
+			a.desk.plain = a.opening(a.desk.plain, i)
+			if err := a.add(p); err != nil {
+				return err
+			}
+			continue
 		}
-	}
-	if a.Format == OpenMetrics {
-		a.desk.plain = append(a.desk.plain, "# EOF\n"...)
+		a.desk.plain = a.plain(a.desk.plain, i)
+		if len(a.desk.plain) >= sectionBytes { // else there is room for the next one
+			if err := a.spill(); err != nil {
+				return err
+			}
+		}
 	}
 	return a.end()
 }
 
-// section hands on one section, from the shelf if it is there.
-func (a *answer) section(i int) error {
-	s := &a.form.sections[i]
-	if s.part && s.groups[0] == 0 {
-		a.desk.plain = a.header(a.desk.plain, s.families[0], i)
+// opening appends what stands before a section and is never kept.
+func (a *answer) opening(dst []byte, section int) []byte {
+	if s := &a.form.sections[section]; s.part && s.groups[0] == 0 {
+		return a.header(dst, s.families[0], section)
 	}
-	if p := a.kept(i); p != nil {
-		return a.add(p)
+	return dst
+}
+
+// plain appends all of a section, and of the answer's end if it is the last.
+func (a *answer) plain(dst []byte, section int) []byte {
+	dst = a.render(a.opening(dst, section), section)
+	if a.Format == OpenMetrics && section == len(a.form.sections)-1 {
+		dst = append(dst, "# EOF\n"...)
 	}
-	a.desk.plain = a.render(a.desk.plain, i)
-	if len(a.desk.plain) < sectionBytes {
-		return nil // there is room for the next one
-	}
-	return a.spill()
+	return dst
 }
 
 // kept is a section as the shelf has it; nil if it does not.

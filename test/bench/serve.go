@@ -53,7 +53,7 @@ func serveCommand(app *kingpin.Application, actions map[string]action) {
 	cmd := app.Command("serve", "Serve the metrics of a cluster that nobody runs, as an agent does, for a Prometheus or by hand.")
 	o.flags(cmd)
 	actions[cmd.FullCommand()] = func(ctx context.Context, stdout, stderr io.Writer) error {
-		debug.SetGCPercent(50) // as grapevine agent does
+		debug.SetGCPercent(30) // as grapevine agent does
 		return o.serve(ctx, stdout, stderr, agentHandler)
 	}
 }
