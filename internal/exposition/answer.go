@@ -95,12 +95,15 @@ func (a *answer) write(w io.Writer) error {
 			}
 			continue
 		}
-		a.desk.plain = a.plain(a.desk.plain, i)
+		a.desk.plain = a.render(a.opening(a.desk.plain, i), i)
 		if len(a.desk.plain) >= sectionBytes { // else there is room for the next one
 			if err := a.spill(); err != nil {
 				return err
 			}
 		}
+	}
+	if a.Format == OpenMetrics {
+		a.desk.plain = append(a.desk.plain, "# EOF\n"...)
 	}
 	return a.end()
 }
@@ -109,15 +112,6 @@ func (a *answer) write(w io.Writer) error {
 func (a *answer) opening(dst []byte, section int) []byte {
 	if s := &a.form.sections[section]; s.part && s.groups[0] == 0 {
 		return a.header(dst, s.families[0], section)
-	}
-	return dst
-}
-
-// plain appends all of a section, and of the answer's end if it is the last.
-func (a *answer) plain(dst []byte, section int) []byte {
-	dst = a.render(a.opening(dst, section), section)
-	if a.Format == OpenMetrics && section == len(a.form.sections)-1 {
-		dst = append(dst, "# EOF\n"...)
 	}
 	return dst
 }

@@ -6,6 +6,8 @@ import (
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -45,6 +47,14 @@ func decoded(t testing.TB, e Encoding, p string) string {
 // same when it is unpacked.
 func TestEncodingsSayTheSame(t *testing.T) {
 	large := largeView(100, 200)
+	foreign := largeView(40, 20)
+	for i := range foreign.Nodes { // a family behind those of the answering node
+		s := *foreign.Nodes[i].Snapshot
+		schema := *s.Schema
+		schema.Families = append(slices.Clone(schema.Families), gauge("zone_temperature_celsius", "", series()))
+		s.Schema, s.Values = &schema, append(slices.Clone(s.Values), 20)
+		foreign.Nodes[i].Snapshot = &s
+	}
 	for _, tc := range []struct {
 		name string
 		view mesh.View
@@ -53,6 +63,7 @@ func TestEncodingsSayTheSame(t *testing.T) {
 		{"nobody", mesh.View{}, Options{}},
 		{"small", clusterView(), Options{}},
 		{"large", large, Options{}},
+		{"foreign families", foreign, Options{}},
 		{"one node", large, Options{Nodes: []string{"node-0007"}}},
 		{"one check", large, Options{Checks: []string{"bench-003"}}},
 		{"shard", large, Options{Shard: Shard{Index: 1, Of: 3}}},
@@ -61,6 +72,9 @@ func TestEncodingsSayTheSame(t *testing.T) {
 			r, o := newRenderer(), tc.opts
 			o.Format = f
 			next := changed(tc.view)
+			if text := render(t, newRenderer(), tc.view, o); f == OpenMetrics && !strings.HasSuffix(text, "\n# EOF\n") && text != "# EOF\n" {
+				t.Errorf("%s: OpenMetrics does not end with # EOF", tc.name)
+			}
 			first, second := render(t, newRenderer(), tc.view, o), render(t, newRenderer(), next, o)
 			for e := range Encoding(len(encodings)) {
 				o.Encoding = e
