@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -303,7 +304,7 @@ func parseAnswer(answer *http.Response) (map[string]*dto.MetricFamily, error) {
 	for decoder := expfmt.NewDecoder(bytes.NewReader(all), expfmt.ResponseFormat(answer.Header)); ; {
 		f := &dto.MetricFamily{}
 		switch err := decoder.Decode(f); {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return families, nil
 		case err != nil:
 			return nil, err

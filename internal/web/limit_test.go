@@ -54,40 +54,40 @@ func TestOneScrapeTooMany(t *testing.T) {
 	addr, stop := serve(t, New(cfg), "")
 	transport := &http.Transport{MaxIdleConnsPerHost: most}
 	client := &http.Client{Transport: transport, Timeout: 20 * time.Second}
-	get := func(path string) (*http.Response, string) {
+	get := func(path string) (code int, header http.Header, body string) {
 		answer, err := client.Get("http://" + addr + path)
 		if err != nil {
 			t.Error(err)
-			return &http.Response{}, ""
+			return 0, nil, ""
 		}
 		defer answer.Body.Close()
-		body, err := io.ReadAll(answer.Body)
+		all, err := io.ReadAll(answer.Body)
 		if err != nil {
 			t.Error(err)
 		}
-		return answer, string(body)
+		return answer.StatusCode, answer.Header, string(all)
 	}
 
 	codes := make(chan int, most)
 	for range most {
 		go func() {
-			answer, _ := get("/metrics")
-			codes <- answer.StatusCode
+			code, _, _ := get("/metrics")
+			codes <- code
 		}()
 	}
 	for range most {
 		<-entered
 	}
 	for _, path := range []string{"/metrics", "/metrics/local", "/metrics?node=a"} {
-		answer, body := get(path)
+		code, header, body := get(path)
 		want := "40 scrapes are under way, as many as --web.max-requests lets this node answer at once: try again, or see who scrapes it\n"
-		if answer.StatusCode != http.StatusServiceUnavailable || body != want || answer.Header.Get("Retry-After") == "" {
-			t.Errorf("%s, one too many: %d, %v, %q", path, answer.StatusCode, answer.Header, body)
+		if code != http.StatusServiceUnavailable || body != want || header.Get("Retry-After") == "" {
+			t.Errorf("%s, one too many: %d, %v, %q", path, code, header, body)
 		}
 	}
 	for _, path := range []string{"/-/healthy", "/-/ready", "/sd", "/api/v1/status", "/api/v1/members", "/"} {
-		if answer, body := get(path); answer.StatusCode != http.StatusOK {
-			t.Errorf("%s meanwhile: %d %s", path, answer.StatusCode, body)
+		if code, _, body := get(path); code != http.StatusOK {
+			t.Errorf("%s meanwhile: %d %s", path, code, body)
 		}
 	}
 	close(release)
@@ -97,8 +97,8 @@ func TestOneScrapeTooMany(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/metrics", "/metrics/local"} {
-		if answer, body := get(path); answer.StatusCode != http.StatusOK {
-			t.Errorf("%s when there is place again: %d %s", path, answer.StatusCode, body)
+		if code, _, body := get(path); code != http.StatusOK {
+			t.Errorf("%s when there is place again: %d %s", path, code, body)
 		}
 	}
 	if got := unanswered(cfg, overLimit); got != 3 {

@@ -2,6 +2,8 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -43,6 +45,41 @@ func timely(h http.Handler) http.Handler {
 		// Where there is no connection to set it on, as in tests, there is
 		// no client that does not read.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wait))
-		h.ServeHTTP(w, r.WithContext(ctx))
+		r = r.WithContext(ctx)
+		if r.ProtoAtLeast(1, 1) {
+			h.ServeHTTP(w, r)
+		} else {
+			unmistakable(h).ServeHTTP(w, r)
+		}
 	})
+}
+
+// unmistakable makes an HTTP/1.0 connection break when h does not come to its
+// end. There an answer is over when the connection is closed, so that one cut
+// off would pass for the whole.
+func unmistakable(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, _ := r.Context().Value(connectionKey{}).(net.Conn)
+		if t, ok := c.(*tls.Conn); ok {
+			c = t.NetConn()
+		}
+		t, ok := c.(*net.TCPConn)
+		if !ok {
+			h.ServeHTTP(w, r)
+			return
+		}
+		_ = t.SetLinger(0) // an error means that it is gone, here and below
+		h.ServeHTTP(w, r)
+		if http.NewResponseController(w).Flush() == nil {
+			_ = t.SetLinger(-1)
+		}
+	})
+}
+
+// connectionKey is that of a request's connection in its context.
+type connectionKey struct{}
+
+// withConnection is a Server's ConnContext.
+func withConnection(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connectionKey{}, c)
 }

@@ -79,9 +79,9 @@ type stuck struct {
 }
 
 // askHTTP1 sends a request over c.
-func askHTTP1(t *testing.T, c net.Conn, patience string) stuck {
+func askHTTP1(t *testing.T, c net.Conn, minor int, patience string) stuck {
 	t.Helper()
-	_, err := fmt.Fprintf(c, "GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Basic cHJvbWV0aGV1czpzZWNyZXQ=\r\n%s: %s\r\n\r\n", scrapeTimeoutHeader, patience)
+	_, err := fmt.Fprintf(c, "GET /metrics HTTP/1.%d\r\nHost: x\r\nAuthorization: Basic cHJvbWV0aGV1czpzZWNyZXQ=\r\n%s: %s\r\n\r\n", minor, scrapeTimeoutHeader, patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,13 +175,17 @@ func TestClientThatDoesNotRead(t *testing.T) {
 		// within is how long after its time a client may hold its place.
 		within time.Duration
 	}{
-		"HTTP/1.1": {false, func(t *testing.T, addr string) stuck { return askHTTP1(t, dial(t, addr), timeout) }, 0},
+		"HTTP/1.1": {false, func(t *testing.T, addr string) stuck { return askHTTP1(t, dial(t, addr), 1, timeout) }, 0},
+		"HTTP/1.0": {false, func(t *testing.T, addr string) stuck { return askHTTP1(t, dial(t, addr), 0, timeout) }, 0},
+		"HTTP/1.0 over TLS": {true, func(t *testing.T, addr string) stuck {
+			return askHTTP1(t, dialTLS(t, addr, pool, "http/1.1"), 0, timeout)
+		}, 0},
 		"HTTP/1.1 over TLS": {true, func(t *testing.T, addr string) stuck {
-			return askHTTP1(t, dialTLS(t, addr, pool, "http/1.1"), timeout)
+			return askHTTP1(t, dialTLS(t, addr, pool, "http/1.1"), 1, timeout)
 		}, 0},
 		"HTTP/1.1, slowly": {false, func(t *testing.T, addr string) stuck {
 			c := dial(t, addr)
-			s := askHTTP1(t, c, timeout)
+			s := askHTTP1(t, c, 1, timeout)
 			whole := s.rest
 			s.rest = func() error { // 1 MB/s, of 20 MB
 				_, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -318,6 +322,39 @@ func TestPatienceEndsWithTheScrape(t *testing.T) {
 				time.Sleep(1100 * time.Millisecond)
 			}
 			transport.CloseIdleConnections()
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// An answer over HTTP/1.0, which ends with its connection, is whole even for a
+// client that begins to read when the server is done with it.
+func TestHTTP10(t *testing.T) {
+	t.Parallel()
+	cfg, _ := config()
+	want := ask(New(cfg), "GET", "/metrics").Body.String()
+	configFile, pool := webConfig(t)
+	for name, file := range map[string]string{"plain": "", "TLS": configFile} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := cfg
+			cfg.Registry = prometheus.NewRegistry()
+			addr, stop := serve(t, New(cfg), file)
+			c := dial(t, addr)
+			if file != "" {
+				c = tls.Client(c, &tls.Config{RootCAs: pool, ServerName: "127.0.0.1"})
+			}
+			if _, err := io.WriteString(c, "GET /metrics HTTP/1.0\r\nAuthorization: Basic cHJvbWV0aGV1czpzZWNyZXQ=\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(200 * time.Millisecond)
+			all, err := io.ReadAll(c)
+			if _, body, _ := strings.Cut(string(all), "\r\n\r\n"); body != want || err != nil {
+				t.Errorf("%d bytes, want %d: %v\n%s", len(body), len(want), err, body)
+			}
+			_ = c.Close()
 			if err := stop(); err != nil {
 				t.Error(err)
 			}

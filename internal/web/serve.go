@@ -53,6 +53,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, configFile strin
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
+		ConnContext:       withConnection,
 		HTTP2:             &http.HTTP2Config{WriteByteTimeout: byteTimeout},
 		// Broken handshakes and the like: the other side's doing.
 		ErrorLog: slog.NewLogLogger(handler, slog.LevelDebug),
