@@ -3,6 +3,7 @@ package exposition
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"strconv"
@@ -48,7 +49,7 @@ func sampleLines(t *testing.T, text string) []string {
 	t.Helper()
 	var lines []string
 	for _, line := range strings.Split(text, "\n") {
-		if strings.Contains(line, "grapevine_node_") || strings.Contains(line, "grapevine_mesh_") {
+		if aboutView(line) {
 			continue
 		}
 		if at := strings.LastIndexByte(line, ' '); at > 0 && line[0] != '#' {
@@ -81,10 +82,7 @@ func TestSameAsClientLibrary(t *testing.T) {
 			if f.ours == Text {
 				// What expfmt reads back it writes as it wrote the original.
 				parsed := parse(t, got)
-				delete(parsed, "grapevine_node_up")
-				delete(parsed, "grapevine_mesh_cluster_scraped_nodes")
-				delete(parsed, "grapevine_mesh_scrape_complete")
-				delete(parsed, "grapevine_node_snapshot_age_seconds")
+				maps.DeleteFunc(parsed, func(name string, _ *dto.MetricFamily) bool { return aboutView(name) })
 				var back []*dto.MetricFamily
 				for _, mf := range want {
 					back = append(back, parsed[mf.GetName()])

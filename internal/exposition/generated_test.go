@@ -60,7 +60,7 @@ func generated(rng *rand.Rand) (mesh.View, []*dto.MetricFamily) {
 	if rng.IntN(40) == 0 {
 		nodes = 300 // so that some families are split
 	}
-	v := mesh.View{Self: "n000"}
+	var v mesh.View
 	for i := range nodes {
 		s := schemas[rng.IntN(len(schemas))]
 		var all []float64
@@ -84,7 +84,13 @@ func generated(rng *rand.Rand) (mesh.View, []*dto.MetricFamily) {
 			v.Nodes = append(v.Nodes, mesh.Node{Name: fmt.Sprintf("n%03d silent", i), Age: -1})
 		}
 	}
+	v.Self = v.Nodes[0].Name
 	return v, clientFamilies(v)
+}
+
+// aboutView reports whether the answering node says that, and no other.
+func aboutView(text string) bool {
+	return slices.ContainsFunc(own, func(o ownFamily) bool { return strings.Contains(text, o.Name) })
 }
 
 // observed is the values of a histogram of some observations.
