@@ -214,6 +214,10 @@ func (a *answer) header(dst []byte, family, section int) []byte {
 // on that it stands in or begins with.
 func (a *answer) size(family, section int, only *selection) int {
 	size := 0
+	var last struct { // most nodes are like the one before
+		body        *messages
+		marks, size int
+	}
 	for i := section; i < len(a.form.sections); i++ {
 		s := &a.form.sections[i]
 		if s.families[0] > family {
@@ -231,7 +235,11 @@ func (a *answer) size(family, section int, only *selection) int {
 			if own != nil {
 				size += own.size(n)
 			} else if t := n.family(family); t != nil {
-				size += t.body.(*messages).size(n, n.values[t.first:t.first+t.width], only)
+				b, marks := t.body.(*messages), len(n.label)+len(n.stamp)
+				if b != last.body || marks != last.marks || !b.sizedByMarks() {
+					last.body, last.marks, last.size = b, marks, b.size(n, n.values[t.first:t.first+t.width], only)
+				}
+				size += last.size
 			}
 		}
 	}

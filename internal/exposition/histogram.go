@@ -35,7 +35,7 @@ const (
 // quantileSize is the size of the field that holds a quantile.
 const quantileSize = 1 + 1 + 2*doubleSize
 
-// summary is the message of a summary.
+// summary is the field of a Metric that holds a summary.
 type summary struct {
 	bounds []float64
 	values []float64 // as in health.Series.Width; there may be more
@@ -43,11 +43,13 @@ type summary struct {
 
 func (s summary) count() uint64 { return countOf(s.values[len(s.bounds)+1]) }
 
+// size is that of the message in the field.
 func (s summary) size() int {
 	return 1 + protowire.SizeVarint(s.count()) + doubleSize + len(s.bounds)*quantileSize
 }
 
 func (s summary) appendTo(dst []byte) []byte {
+	dst = appendLength(dst, metricSummary, s.size())
 	dst = protowire.AppendVarint(append(dst, distributionCount), s.count())
 	dst = appendDouble(append(dst, distributionSum), s.values[len(s.bounds)])
 	for i, q := range s.bounds {
@@ -58,7 +60,7 @@ func (s summary) appendTo(dst []byte) []byte {
 	return dst
 }
 
-// histogram is the message of a histogram.
+// histogram is the field of a Metric that holds a histogram.
 type histogram struct {
 	bounds []float64
 	below  []float64 // by bound
@@ -67,7 +69,7 @@ type histogram struct {
 	native *health.Native // nil if it has none that can be shown
 	zeros  uint64
 	counts []float64 // by native bucket
-	size   int       // of the message
+	size   int       // of the message in the field
 }
 
 // newHistogram reads what values begin with.
@@ -119,6 +121,7 @@ func (h *histogram) addsUp() bool {
 }
 
 func (h *histogram) appendTo(dst []byte) []byte {
+	dst = appendLength(dst, metricHistogram, h.size)
 	dst = protowire.AppendVarint(append(dst, distributionCount), h.total)
 	dst = appendDouble(append(dst, distributionSum), h.sum)
 	last := uint64(0)

@@ -110,28 +110,28 @@ func sampleField(t health.Type) byte {
 }
 
 func (b *messages) append(dst []byte, n *shown, values []float64, only *selection) []byte {
-	start := uint32(0)
+	start, marks := uint32(0), len(n.label)+len(n.stamp)
 	for i := range b.messages {
 		m := &b.messages[i]
-		series := &b.family.Series[m.series]
-		if only == nil || only.has(series) {
-			of := metric{n, b.bytes[start:m.node], b.bytes[m.node:m.end]}
-			values := values[m.value:]
+		if only == nil || only.has(&b.family.Series[m.series]) {
+			before, after, size := b.bytes[start:m.node], b.bytes[m.node:m.end], int(m.end-start)+marks
 			switch b.kind {
 			case health.Summary:
-				s := summary{series.Bounds, values}
-				size := s.size()
-				dst = of.appendTo(dst, sizeField(size))
-				dst = s.appendTo(appendLength(dst, metricSummary, size))
+				s := b.summary(m, values)
+				dst = appendLength(dst, familyMetric, size+sizeField(s.size()))
+				dst = append(append(append(dst, before...), n.label...), after...)
+				dst = s.appendTo(dst)
 				dst = append(dst, n.stamp...)
 			case health.Histogram:
-				h := newHistogram(series, values, m.native)
-				dst = of.appendTo(dst, sizeField(h.size))
+				h := b.histogram(m, values)
+				dst = appendLength(dst, familyMetric, size+sizeField(h.size))
+				dst = append(append(append(dst, before...), n.label...), after...)
 				dst = append(dst, n.stamp...)
-				dst = h.appendTo(appendLength(dst, metricHistogram, h.size))
+				dst = h.appendTo(dst)
 			default:
-				dst = of.appendTo(dst, 8)
-				dst = appendDouble(dst, values[0])
+				dst = appendLength(dst, familyMetric, size+8)
+				dst = append(append(append(dst, before...), n.label...), after...)
+				dst = appendDouble(dst, values[m.value])
 				dst = append(dst, n.stamp...)
 			}
 		}
@@ -142,46 +142,38 @@ func (b *messages) append(dst []byte, n *shown, values []float64, only *selectio
 
 // size is how many bytes append appends.
 func (b *messages) size(n *shown, values []float64, only *selection) int {
-	all, start := 0, uint32(0)
+	all, start, marks := 0, uint32(0), len(n.label)+len(n.stamp)
 	for i := range b.messages {
 		m := &b.messages[i]
-		series := &b.family.Series[m.series]
-		if only == nil || only.has(series) {
-			of := metric{n, b.bytes[start:m.node], b.bytes[m.node:m.end]}
-			values := values[m.value:]
+		if only == nil || only.has(&b.family.Series[m.series]) {
+			size := int(m.end-start) + marks
 			switch b.kind {
 			case health.Summary:
-				s := summary{series.Bounds, values}
-				all += sizeField(of.size(sizeField(s.size())))
+				s := b.summary(m, values)
+				size += sizeField(s.size())
 			case health.Histogram:
-				h := newHistogram(series, values, m.native)
-				all += sizeField(of.size(sizeField(h.size)))
+				h := b.histogram(m, values)
+				size += sizeField(h.size)
 			default:
-				all += sizeField(of.size(8))
+				size += 8
 			}
+			all += sizeField(size)
 		}
 		start = m.end
 	}
 	return all
 }
 
-// metric is what a Metric has beside its values.
-type metric struct {
-	of           *shown
-	before, tail []byte // of the node's label
+// sizedByMarks reports whether size is the same for all nodes whose label and
+// stamp are as long.
+func (b *messages) sizedByMarks() bool { return b.kind != health.Summary && b.kind != health.Histogram }
+
+func (b *messages) summary(m *message, values []float64) summary {
+	return summary{b.family.Series[m.series].Bounds, values[m.value:]}
 }
 
-// size is that of the message, given how much its values take.
-func (m metric) size(values int) int {
-	return len(m.before) + len(m.of.label) + len(m.tail) + values + len(m.of.stamp)
-}
-
-// appendTo appends the message up to its values.
-func (m metric) appendTo(dst []byte, values int) []byte {
-	dst = appendLength(dst, familyMetric, m.size(values))
-	dst = append(dst, m.before...)
-	dst = append(dst, m.of.label...)
-	return append(dst, m.tail...)
+func (b *messages) histogram(m *message, values []float64) histogram {
+	return newHistogram(&b.family.Series[m.series], values[m.value:], m.native)
 }
 
 // sizeField is the size of a field that holds so many bytes.
@@ -189,6 +181,9 @@ func sizeField(n int) int { return 1 + protowire.SizeBytes(n) }
 
 // appendLength begins a field that holds so many bytes.
 func appendLength(dst []byte, field byte, n int) []byte {
+	if n < 1<<7 {
+		return append(dst, field, byte(n)) // most are
+	}
 	return protowire.AppendVarint(append(dst, field), uint64(n))
 }
 
