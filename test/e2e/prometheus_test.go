@@ -55,6 +55,7 @@ func TestOneAgentAnswersForAll(t *testing.T) {
 	has(30*time.Second, "that all agents were scraped for all shows", `grapevine_mesh_cluster_scraped_nodes == 3`, 1)
 
 	everyFamilyIsDocumented(t, c.agents[1])
+	everyProtocolSaysTheSame(t, c.agents[0])
 
 	leader := c.stopEtcdLeader()
 	has(10*time.Second, "Prometheus sees the verdict", fmt.Sprintf(`grapevine_check_status{check="etcd",node=%q} == 2`, nodeName(leader)), 1)
@@ -82,6 +83,42 @@ func TestOneAgentAnswersForAll(t *testing.T) {
 	if code == 0 || !strings.Contains(out, dead.Name) {
 		t.Errorf("status exits %d and says\n%s", code, out)
 	}
+}
+
+// everyProtocolSaysTheSame scrapes one agent in each of Prometheus' protocols.
+// Protobuf alone has native histograms, those of all nodes.
+func everyProtocolSaysTheSame(t *testing.T, a *real.Agent) {
+	t.Helper()
+	config := "global: {scrape_interval: 1s}\nscrape_configs:\n"
+	protocols := []string{"PrometheusProto", "OpenMetricsText1.0.0", "PrometheusText0.0.4"}
+	for _, protocol := range protocols {
+		config += fmt.Sprintf("  - {job_name: %s, scrape_protocols: [%s], scrape_native_histograms: true, always_scrape_classic_histograms: true, static_configs: [{targets: [%q]}]}\n",
+			protocol, protocol, strings.TrimPrefix(a.URL, "http://"))
+	}
+	prometheus := real.NeedPrometheus(t, real.PrometheusOptions{Config: config})
+	const native = "grapevine_web_request_duration_seconds"
+	for _, expr := range []string{
+		`up == 1`,
+		`count by (job) (grapevine_node_up == 1) == ` + fmt.Sprint(size),
+		`count by (job) (count by (job, node) (grapevine_check_status{check="etcd"} == 0)) == ` + fmt.Sprint(size),
+		`count by (job) (count by (job, node) (` + native + `_bucket{le="+Inf"})) == ` + fmt.Sprint(size),
+	} {
+		eventually(t, 30*time.Second, expr, func(ctx context.Context) error {
+			got, err := prometheus.Query(ctx, expr)
+			if err == nil && len(got) != len(protocols) {
+				err = fmt.Errorf("got %v, want that of %d protocols", got, len(protocols))
+			}
+			return err
+		})
+	}
+	expr := `count by (job) (count by (job, node) (histogram_count(` + native + `)))`
+	eventually(t, 30*time.Second, expr, func(ctx context.Context) error {
+		got, err := prometheus.Query(ctx, expr)
+		if err == nil && (len(got) != 1 || got[0].Metric["job"] != "PrometheusProto" || got[0].Value != size) {
+			err = fmt.Errorf("got %v, want those of %d nodes by protobuf", got, size)
+		}
+		return err
+	})
 }
 
 // countersOnlyGrow looks at every counter around the moment when the target
