@@ -68,6 +68,7 @@ func sampleLines(t *testing.T, text string) []string {
 }
 
 func TestSameAsClientLibrary(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(300) {
 		v, want := generated(rand.New(rand.NewPCG(seed, 2)))
 		r := newRenderer()
@@ -100,6 +101,7 @@ func TestSameAsClientLibrary(t *testing.T) {
 
 // Whatever nodes say, the answer is one that can be read.
 func TestGarbageStillParses(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(1000) {
 		v := garbage(rand.New(rand.NewPCG(seed, 5)))
 		r := newRenderer()

@@ -57,6 +57,7 @@ func checkMessages(t testing.TB, answer string) map[string]*dto.MetricFamily {
 // Every byte is as the client library writes it, however the answer is made
 // and packed.
 func TestSameMessagesAsClientLibrary(t *testing.T) {
+	t.Parallel()
 	stamp := noon.UnixMilli() - 2000
 	parts, shared := 0, 0
 	for seed := range uint64(200) {
@@ -109,6 +110,7 @@ func readable(t *testing.T, message string) string {
 // The length before a family is that of what follows: for parts of the View,
 // for what is on the shelf and what no longer is, whatever nodes say.
 func TestLengthsAreTrue(t *testing.T) {
+	t.Parallel()
 	large := largeView(300, 50)
 	for seed := range uint64(50) {
 		rng := rand.New(rand.NewPCG(seed, 7))
