@@ -21,13 +21,20 @@ func TestConcurrentWrites(t *testing.T) {
 		wg.Go(func() {
 			for i := range 50 {
 				v := views[(worker+i)%len(views)]
-				o := Options{Format: Format(i % 2), Timestamps: i%3 == 0}
+				o := Options{Format: Format(i % len(formats)), Timestamps: i%2 == 0}
 				if i%5 == 0 {
 					o.Nodes = []string{"a"}
 				}
 				var b bytes.Buffer
 				if err := r.Write(&b, v, o); err != nil {
 					t.Error(err)
+				}
+				if o.Format == Protobuf {
+					mf := checkMessages(t, b.String())["grapevine_node_up"]
+					if want := len(v.Nodes); o.Nodes == nil && len(mf.GetMetric()) != want {
+						t.Errorf("not every one of %d nodes is shown: %v", want, mf)
+					}
+					continue
 				}
 				if want := len(v.Nodes); o.Nodes == nil && strings.Count(b.String(), "\ngrapevine_node_up{") != want {
 					t.Errorf("not every one of %d nodes is shown:\n%s", want, b.String())
