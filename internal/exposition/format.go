@@ -78,15 +78,42 @@ func validText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 // digits, as strconv would print them.
 const exactIntegers = 1e15
 
-// appendValue appends a sample's value. Whole numbers, which most are, take
-// the short way; the formats allow them without a point.
+// appendValue appends a sample's value. Whole numbers, which most are, take a
+// short way; the formats allow them without a point. So do times: durations
+// are whole nanoseconds, and points in time often whole milliseconds.
+// A decimal of up to 15 digits that is read as v is the shortest that is.
 func appendValue(dst []byte, v float64) []byte {
 	if v > -exactIntegers && v < exactIntegers {
 		if i := int64(v); float64(i) == v && (i != 0 || !math.Signbit(v)) {
 			return strconv.AppendInt(dst, i, 10)
 		}
 	}
+	switch {
+	case v >= 1e-4 && v < 1e6:
+		if n := math.Round(v * 1e9); n/1e9 == v {
+			return appendDecimal(dst, uint64(n), 1e9, 9)
+		}
+	case v >= 1e6 && v < 1e12:
+		if n := math.Round(v * 1e3); n/1e3 == v {
+			return appendDecimal(dst, uint64(n), 1e3, 3)
+		}
+	}
 	return appendFloat(dst, v)
+}
+
+// appendDecimal appends n/scale, which is no whole number. scale is ten to the
+// power of places, at most 9.
+func appendDecimal(dst []byte, n, scale uint64, places int) []byte {
+	dst = append(strconv.AppendUint(dst, n/scale, 10), '.')
+	n %= scale
+	for n%10 == 0 {
+		n, places = n/10, places-1
+	}
+	var digits [9]byte
+	for i := places - 1; i >= 0; i-- {
+		digits[i], n = byte('0'+n%10), n/10
+	}
+	return append(dst, digits[:places]...)
 }
 
 func appendFloat(dst []byte, v float64) []byte {
