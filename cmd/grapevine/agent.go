@@ -3,9 +3,8 @@ package main
 import (
 	"context"
 	"io"
-	"os"
-	"runtime/debug"
 	"strings"
+	"sync"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/go-kit/log/level"
@@ -13,14 +12,11 @@ import (
 
 	"github.com/grapevine-mesh/grapevine/collectors"
 	"github.com/grapevine-mesh/grapevine/internal/agent"
+	"github.com/grapevine-mesh/grapevine/internal/heap"
 	"github.com/grapevine-mesh/grapevine/internal/logging"
 )
 
 const defaultStorage = "/var/lib/grapevine"
-
-// gcPercent is less than a third of what Go does by itself: an agent makes little garbage,
-// and its memory is paid on every node. Who sets GOGC decides otherwise.
-const gcPercent = 30
 
 // failed is the exit code of an agent that had started.
 const failed = 1
@@ -74,9 +70,6 @@ func agentCommand(app *kingpin.Application, actions map[string]action) {
 			return 0, err
 		}
 		logging.TakeStandard(logger)
-		if os.Getenv("GOGC") == "" {
-			debug.SetGCPercent(gcPercent)
-		}
 		cfg.Logger, cfg.Collectors = logger, map[string]bool{}
 		for name, s := range switches {
 			if s.byHand {
@@ -90,7 +83,13 @@ func agentCommand(app *kingpin.Application, actions map[string]action) {
 		if err := a.Listen(); err != nil {
 			return 0, err
 		}
-		if err := a.Run(ctx); err != nil {
+		bounded, end := context.WithCancel(ctx)
+		var bound sync.WaitGroup
+		bound.Go(func() { heap.Bound(bounded) })
+		err = a.Run(ctx)
+		end()
+		bound.Wait()
+		if err != nil {
 			level.Error(logger).Log("msg", "ended", "err", err)
 			return failed, nil
 		}

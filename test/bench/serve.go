@@ -7,7 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/grapevine-mesh/grapevine/internal/exposition"
+	"github.com/grapevine-mesh/grapevine/internal/heap"
 	"github.com/grapevine-mesh/grapevine/internal/web"
 	"github.com/grapevine-mesh/grapevine/test/bench/fleet"
 )
@@ -53,7 +54,11 @@ func serveCommand(app *kingpin.Application, actions map[string]action) {
 	cmd := app.Command("serve", "Serve the metrics of a cluster that nobody runs, as an agent does, for a Prometheus or by hand.")
 	o.flags(cmd)
 	actions[cmd.FullCommand()] = func(ctx context.Context, stdout, stderr io.Writer) error {
-		debug.SetGCPercent(30) // as grapevine agent does
+		bounded, end := context.WithCancel(ctx)
+		var bound sync.WaitGroup
+		bound.Go(func() { heap.Bound(bounded) }) // as grapevine agent does
+		defer bound.Wait()
+		defer end()
 		return o.serve(ctx, stdout, stderr, agentHandler)
 	}
 }

@@ -1,0 +1,56 @@
+package heap
+
+import (
+	"context"
+	"runtime"
+	"runtime/metrics"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestPercentOf(t *testing.T) {
+	t.Parallel()
+	const mb = 1 << 20
+	for inUse, want := range map[uint64]int{0: 100, 1: 100, 6 * mb: 100, 12 * mb: 50, 20 * mb: 30, 200 * mb: 30} {
+		if got := percentOf(inUse); got != want {
+			t.Errorf("with %d bytes in use it is %d, not %d", inUse, got, want)
+		}
+	}
+}
+
+// The collector is told as soon as more is in use, and nothing stays of that
+// in the end.
+func TestBound(t *testing.T) {
+	t.Setenv("GOGC", "")
+	set := func() int {
+		sample := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+		metrics.Read(sample)
+		return int(sample[0].Value.Uint64())
+	}
+	before := set()
+	ctx, cancel := context.WithCancel(t.Context())
+	var done sync.WaitGroup
+	done.Go(func() { Bound(ctx) })
+	held := make([]byte, 64<<20)
+	for i := range held {
+		held[i] = 1
+	}
+	runtime.GC()
+	for end := time.Now().Add(10 * time.Second); set() != least; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("with 64 MB in use the collector is told %d", set())
+		}
+	}
+	runtime.KeepAlive(held)
+	cancel()
+	done.Wait()
+	if got := set(); got != before {
+		t.Errorf("it is left at %d, and was %d", got, before)
+	}
+}
+
+func TestGOGCDecides(t *testing.T) {
+	t.Setenv("GOGC", "200")
+	Bound(context.Background()) // else it would not end
+}
