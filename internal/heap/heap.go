@@ -27,7 +27,7 @@ func Bound(ctx context.Context) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	percent := percentOf(inUse())
+	percent := least // a start leaves much behind
 	before := debug.SetGCPercent(percent)
 	defer func() { debug.SetGCPercent(before) }()
 	tick := time.NewTicker(time.Second)
@@ -46,7 +46,7 @@ func Bound(ctx context.Context) {
 	}
 }
 
-// inUse is what the last collection has left, in bytes; 0 before the first.
+// inUse is what the last collection has left, in bytes.
 func inUse() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)
