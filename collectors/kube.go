@@ -146,3 +146,27 @@ func (k *kubeAPI) Close() error {
 	k.transport.CloseIdleConnections()
 	return nil
 }
+
+// KubeAPI is an API server and who to be there, for those who ask it beside
+// the checks.
+type KubeAPI struct{ api *kubeAPI }
+
+// OpenKubeAPI looks for credentials as the check apiserver does: the
+// kubeconfig, else where kubectl looks, the service account, and what
+// installers leave on a node. An error wraps ErrAbsent when there are none. It
+// does not connect.
+func OpenKubeAPI(kubeconfig string, env Env) (*KubeAPI, error) {
+	api, err := openKubeAPI(kubeconfig, env)
+	if err != nil {
+		return nil, err
+	}
+	return &KubeAPI{api}, nil
+}
+
+// Client returns an HTTP client with the credentials as they are now, and the
+// URL of the API server. The client speaks HTTP/1.1, follows no redirect and
+// has no timeout of its own.
+func (k *KubeAPI) Client() (*http.Client, *url.URL) { return k.api.renewed() }
+
+// Close ends the idle connections.
+func (k *KubeAPI) Close() error { return k.api.Close() }

@@ -21,6 +21,7 @@ var may = map[string][]string{
 	"internal/echo":       {},
 	"collectors":          {"health", "internal/echo"},
 	"internal/heap":       {},
+	"smoke":               {"health", "internal/echo", "collectors"},
 	"internal/logging":    {},
 	"internal/pki":        {},
 	"internal/config":     {"collectors"},
@@ -54,7 +55,7 @@ var may = map[string][]string{
 var only = map[string][]string{
 	"github.com/hashicorp/": {"mesh", "mesh/meshtest"},
 	"go.etcd.io/etcd/":      {"collectors"},
-	"k8s.io/":               {"collectors"},
+	"k8s.io/":               {"collectors", "smoke"},
 	"github.com/moby/":      {"collectors"},
 	"github.com/prometheus/exporter-toolkit/":                 {"internal/web", "internal/agent", "cmd/grapevine"},
 	"github.com/alecthomas/kingpin":                           {"cmd/grapevine"},
