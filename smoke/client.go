@@ -80,6 +80,7 @@ var codecs = sync.OnceValue(func() runtime.NegotiatedSerializer {
 		scheme.AddKnownTypes(version, types...)
 		metav1.AddToGroupVersion(scheme, version)
 	}
+	_ = metav1.AddMetaToScheme(scheme) // its own types, which nothing can clash with
 	scheme.AddUnversionedTypes(corev1.SchemeGroupVersion, &metav1.Status{})
 	return serializer.NewCodecFactory(scheme).WithoutConversion()
 })

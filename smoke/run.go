@@ -2,7 +2,14 @@ package smoke
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/grapevine-mesh/grapevine/health"
 )
 
 // Options are what differs from run to run.
@@ -23,8 +30,72 @@ func TurnAt(at time.Time, interval time.Duration) uint64 {
 }
 
 // Run makes one run and clears up after it, also when ctx ends before its
-// time. What cannot be done is in the report.
+// time. What cannot be done is in the report. It takes no longer than the
+// deadline of the settings, and ends within a few seconds when the API server
+// does not answer.
 func Run(ctx context.Context, c *Client, s Settings, o Options) Report {
-	r := newRun(c, s, o)
-	return r.do(ctx)
+	r := newRun(ctx, c, s, o)
+	working, cancel := context.WithTimeout(ctx, s.Deadline-s.Patience)
+	defer cancel()
+	r.work(working)
+	if r.touched {
+		clearing, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Patience)
+		defer cancel()
+		r.clear(clearing)
+	}
+	if r.follower != nil {
+		r.follower.close()
+	}
+	r.conclude()
+	return r.report
+}
+
+// run is one run under way.
+type run struct {
+	c     *Client
+	s     Settings
+	o     Options
+	outer context.Context // of who has asked for the run
+
+	id, key string
+	report  Report
+
+	touched  bool // something may have been made
+	anchor   metav1.OwnerReference
+	started  time.Time // when the API server has made the anchor, by its clock
+	service  corev1.Service
+	follower *follower
+}
+
+func newRun(ctx context.Context, c *Client, s Settings, o Options) *run {
+	r := &run{c: c, s: s, o: o, outer: ctx, id: random(5), key: random(32)}
+	r.report = Report{Server: c.server(), Namespace: s.Namespace, Run: r.id, Began: time.Now(), Nodes: []string{}}
+	for _, name := range s.steps() {
+		r.report.Steps = append(r.report.Steps, Step{Name: name, Status: health.Unknown, Reason: notReached})
+	}
+	return r
+}
+
+func random(size int) string {
+	b := make([]byte, size)
+	_, _ = rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}
+
+// work goes the way up to where it ends.
+func (r *run) work(ctx context.Context) {
+	if !r.step(ctx, StepAdmit, r.admitServers) {
+		return
+	}
+	r.follower = follow(r.c, r.s.Namespace, runLabel+"="+r.id)
+	if !r.bringUp(ctx, r.podNames(roleServer), running) {
+		return
+	}
+	if !r.step(ctx, StepAdmit, r.admitClients) {
+		return
+	}
+	if !r.bringUp(ctx, r.podNames(roleClient), ended) {
+		return
+	}
+	r.judgeTalk()
 }
