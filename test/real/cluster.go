@@ -20,6 +20,7 @@ type ClusterOptions struct {
 	ProxyMode  string // of kube-proxy: nftables or iptables; empty: nftables
 	// KubeletConfig are further lines of each kubelet's configuration.
 	KubeletConfig string
+	DNS           bool // whether pods have cluster DNS
 	Log           io.Writer
 }
 
@@ -29,6 +30,7 @@ type ClusterOptions struct {
 type Cluster struct {
 	*ControlPlane
 	Nodes []*Node
+	DNS   *ClusterDNS // nil without ClusterOptions.DNS
 
 	binaries string
 	wires    *wires
@@ -77,10 +79,15 @@ func (c *Cluster) start(ctx context.Context, o ClusterOptions) error {
 	if err := c.route(ctx); err != nil {
 		return err
 	}
+	if o.DNS {
+		if err := c.startDNS(ctx); err != nil {
+			return err
+		}
+	}
 	return each(c.Nodes, func(i int) error {
 		n := c.Nodes[i]
 		return errors.Join(awaitReady(ctx, n.Kubelet, c.APIServer.nodeReady(n.Name)),
-			awaitReady(ctx, n.Proxy, answers200(plainClient(), "http://"+n.IP+":10256/healthz")))
+			n.proxyReady(ctx))
 	})
 }
 
@@ -140,6 +147,9 @@ func (c *Cluster) Stop() error {
 		}
 		return c.Nodes[i].Stop()
 	})
+	if c.DNS != nil {
+		err = errors.Join(err, c.DNS.Stop())
+	}
 	if c.ControlPlane != nil {
 		err = errors.Join(err, c.ControlPlane.Stop())
 	}

@@ -127,7 +127,7 @@ cgroupDriver: cgroupfs
 failCgroupV1: false
 failSwapOn: false
 makeIPTablesUtilChains: false
-clusterDNS: [10.0.0.10]
+clusterDNS: [` + dnsAddress + `]
 clusterDomain: cluster.local
 nodeStatusUpdateFrequency: 5s
 evictionHard: {memory.available: 50Mi, nodefs.available: 1%%, imagefs.available: 1%%, nodefs.inodesFree: 1%%}
@@ -166,6 +166,11 @@ func (c *Cluster) startProxy(n *Node, o ClusterOptions) error {
 		Name: "kube-proxy on " + n.Name, Path: filepath.Join(o.Binaries, "kube-proxy"), Args: []string{"--config=" + config}, Log: o.Log, In: n.Host,
 	})
 	return n.Proxy.Start()
+}
+
+// proxyReady waits until kube-proxy has written its rules.
+func (n *Node) proxyReady(ctx context.Context) error {
+	return awaitReady(ctx, n.Proxy, answers200(plainClient(), "http://"+n.IP+":10256/healthz"))
 }
 
 // proxyConfig leaves the kernel's own limits of connection tracking: they are
