@@ -1,7 +1,6 @@
 package real
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,8 +31,7 @@ type Cluster struct {
 	Nodes []*Node
 	DNS   *ClusterDNS // nil without ClusterOptions.DNS
 
-	binaries string
-	wires    *wires
+	wires *wires
 }
 
 // StartCluster returns when all nodes are Ready and their kube-proxies have
@@ -44,7 +42,7 @@ func StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, error) {
 	if o.ProxyMode == "" {
 		o.ProxyMode = "nftables"
 	}
-	c := &Cluster{binaries: o.Binaries}
+	c := &Cluster{}
 	if err := c.start(ctx, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting a cluster: %w", err), c.Stop())
 	}
@@ -109,19 +107,6 @@ func (c *Cluster) route(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// Kubectl runs kubectl as an administrator, and returns what it printed.
-// stdin may be empty.
-func (c *Cluster) Kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, c.binaries+"/kubectl", append([]string{"--kubeconfig=" + c.APIServer.Kubeconfig}, args...)...)
-	cmd.Stdin = strings.NewReader(stdin)
-	var out, problems bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &problems
-	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, problems.String())
-	}
-	return out.String(), nil
 }
 
 // Processes are all of the cluster, to show their logs.

@@ -1,11 +1,14 @@
 package real
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 )
 
@@ -37,13 +40,15 @@ type ControlPlane struct {
 	APIServer          *APIServer
 	Schedulers         []*Component
 	ControllerManagers []*Component
+
+	binaries string
 }
 
 // StartControlPlane returns when each component answers and each lease is
 // held. ctx bounds the start, not the life of what is started.
 func StartControlPlane(ctx context.Context, o ControlPlaneOptions) (*ControlPlane, error) {
 	o.Log = shared(o.Log)
-	c := &ControlPlane{}
+	c := &ControlPlane{binaries: o.Binaries}
 	if err := c.start(ctx, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting a control plane: %w", err), c.Stop())
 	}
@@ -143,6 +148,19 @@ func (c *ControlPlane) managerArgs(o ControlPlaneOptions) []string {
 		args = append(args, "--allocate-node-cidrs", "--cluster-cidr="+o.PodCIDR)
 	}
 	return args
+}
+
+// Kubectl runs kubectl as an administrator, and returns what it printed.
+// stdin may be empty.
+func (c *ControlPlane) Kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(c.binaries, "kubectl"), append([]string{"--kubeconfig=" + c.APIServer.Kubeconfig}, args...)...)
+	cmd.Stdin = strings.NewReader(stdin)
+	var out, problems bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &problems
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, problems.String())
+	}
+	return out.String(), nil
 }
 
 // Processes are all of the control plane, to show their logs.
