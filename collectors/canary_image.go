@@ -19,49 +19,61 @@ import (
 // its content.
 const CanaryRepository = "docker.io/grapevine/canary"
 
-// CanaryImage is a container image that holds one static binary and runs it
-// with the argument "canary".
-type CanaryImage struct {
-	Name   string // with a tag
-	binary *os.File
-	size   int64
-	layer  string // digest, hex
+// BinaryImage is a container image that holds one static binary as /grapevine
+// and nothing else.
+type BinaryImage struct {
+	Name    string            // with a tag
+	Command string            // the argument it is run with
+	Labels  map[string]string // of the image
+	binary  *os.File
+	size    int64
+	layer   string // digest, hex
 }
 
-// OpenCanaryImage makes an image of the binary at path. It reads it once, and
-// keeps nothing of it in memory.
-func OpenCanaryImage(path string) (*CanaryImage, error) {
-	f, err := os.Open(path)
+// OpenCanaryImage makes the image of the canary of the binary at path.
+func OpenCanaryImage(path string) (*BinaryImage, error) {
+	i, err := OpenBinaryImage(path)
 	if err != nil {
 		return nil, fmt.Errorf("the canary's image: %w", err)
+	}
+	i.Name, i.Command = CanaryRepository+":"+i.layer[:12], "canary"
+	i.Labels = map[string]string{canaryImageLabel: "1"}
+	return i, nil
+}
+
+// OpenBinaryImage makes an image of the binary at path, which is to be given a
+// name. It reads it once, and keeps nothing of it in memory.
+func OpenBinaryImage(path string) (*BinaryImage, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
 	}
 	info, err := f.Stat()
 	if err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("the canary's image: %w", err)
+		return nil, err
 	}
-	i := &CanaryImage{binary: f, size: info.Size()}
+	i := &BinaryImage{binary: f, size: info.Size()}
 	digest := sha256.New()
 	if err := i.writeLayer(digest); err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("the canary's image: %w", err)
+		return nil, err
 	}
 	i.layer = hexSum(digest)
-	i.Name = CanaryRepository + ":" + i.layer[:12]
 	return i, nil
 }
 
 // Close closes the binary.
-func (i *CanaryImage) Close() error { return i.binary.Close() }
+func (i *BinaryImage) Close() error { return i.binary.Close() }
 
 // layerSize is the size of a tar of one file: header, padding, two empty
 // blocks at the end.
-func (i *CanaryImage) layerSize() int64 {
+func (i *BinaryImage) layerSize() int64 {
 	const block = 512
 	return block + (i.size+block-1)/block*block + 2*block
 }
 
-func (i *CanaryImage) writeLayer(w io.Writer) error {
+func (i *BinaryImage) writeLayer(w io.Writer) error {
 	t := tar.NewWriter(w)
 	header := tar.Header{Name: "grapevine", Mode: 0o755, Size: i.size, ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}
 	if err := t.WriteHeader(&header); err != nil {
@@ -76,12 +88,11 @@ func (i *CanaryImage) writeLayer(w io.Writer) error {
 
 // Write writes the image as docker save does: docker load reads it, and ctr
 // images import.
-func (i *CanaryImage) Write(w io.Writer) error {
+func (i *BinaryImage) Write(w io.Writer) error {
 	config, err := json.Marshal(map[string]any{
 		"architecture": runtime.GOARCH, "os": runtime.GOOS, "created": time.Unix(0, 0).UTC(),
 		"config": map[string]any{
-			"Entrypoint": []string{"/grapevine"}, "Cmd": []string{"canary"}, "User": "65534",
-			"Labels": map[string]string{canaryImageLabel: "1"},
+			"Entrypoint": []string{"/grapevine"}, "Cmd": []string{i.Command}, "User": "65534", "Labels": i.Labels,
 		},
 		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + i.layer}},
 	})
@@ -127,4 +138,4 @@ func writes(b []byte) func(io.Writer) error {
 func hexSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
 
 // shortName is the name as Docker shows it: without its default registry.
-func (i *CanaryImage) shortName() string { return strings.TrimPrefix(i.Name, "docker.io/") }
+func (i *BinaryImage) shortName() string { return strings.TrimPrefix(i.Name, "docker.io/") }

@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 	actions := map[string]action{}
 	for _, register := range []func(*kingpin.Application, map[string]action){
-		agentCommand, statusCommand, membersCommand, checkCommand, keygenCommand, keyringCommand, canaryCommand, versionCommand,
+		agentCommand, statusCommand, membersCommand, checkCommand, keygenCommand, keyringCommand, smokeCommand, smokePodCommand, canaryCommand, versionCommand,
 	} {
 		register(app, actions)
 	}
