@@ -138,6 +138,9 @@ func (r *run) podObject(name, role, node string, task Task) *corev1.Pod {
 		}})
 	}
 	m := r.meta(name, role)
+	if role == roleServer && len(r.report.Nodes) > 0 && node == r.report.Nodes[0] {
+		m.Labels[guardedLabel] = "true"
+	}
 	// The autoscaler leaves nodes alone that run pods like these, otherwise.
 	m.Annotations = map[string]string{"cluster-autoscaler.kubernetes.io/safe-to-evict": "true"}
 	return &corev1.Pod{ObjectMeta: m, Spec: spec}

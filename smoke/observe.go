@@ -2,6 +2,7 @@ package smoke
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -15,22 +16,33 @@ func (c *Client) lease(ctx context.Context, node string) (*coordinationv1.Lease,
 	return &lease, c.get(leases, corev1.NamespaceNodeLease, node).Do(ctx).Into(&lease)
 }
 
-// lastEvent is the newest about a pod, and of those the newest warning if there
-// is one; nil when there is none at all.
-func (c *Client) lastEvent(ctx context.Context, p *corev1.Pod) (*corev1.Event, error) {
-	var list corev1.EventList
-	err := c.list(events, p.Namespace, metav1.ListOptions{FieldSelector: "involvedObject.uid=" + string(p.UID), Limit: 100}).Do(ctx).Into(&list)
-	var last *corev1.Event
-	for i := range list.Items {
-		e := &list.Items[i]
-		if last == nil || e.Type != last.Type && e.Type == corev1.EventTypeWarning || e.Type == last.Type && at(e).After(at(last)) {
-			last = e
-		}
-	}
-	return last, err
+// said is what events tell of an object.
+type said struct {
+	last    string // the newest complaint; empty: none
+	reason  string // of that event
+	pulling bool   // its image is being pulled
 }
 
-func at(e *corev1.Event) time.Time {
+// said reads the events of an object. Those without complaint have no order:
+// some are dated by the second.
+func (c *Client) said(ctx context.Context, of metav1.Object) (said, error) {
+	var list corev1.EventList
+	err := c.list(events, of.GetNamespace(), metav1.ListOptions{FieldSelector: "involvedObject.uid=" + string(of.GetUID()), Limit: 100}).Do(ctx).Into(&list)
+	var s said
+	var newest time.Time
+	pulled := false
+	for i := range list.Items {
+		e := &list.Items[i]
+		s.pulling, pulled = s.pulling || e.Reason == "Pulling", pulled || e.Reason == "Pulled"
+		if at := dated(e); e.Type == corev1.EventTypeWarning && !at.Before(newest) {
+			newest, s.last, s.reason = at, clip(strings.TrimSpace(e.Message), 400), e.Reason
+		}
+	}
+	s.pulling = s.pulling && !pulled
+	return s, err
+}
+
+func dated(e *corev1.Event) time.Time {
 	if !e.LastTimestamp.IsZero() {
 		return e.LastTimestamp.Time
 	}

@@ -98,4 +98,16 @@ func (r *run) work(ctx context.Context) {
 		return
 	}
 	r.judgeTalk()
+	for _, optional := range []struct {
+		name string
+		on   bool
+		take func(context.Context) verdict
+	}{
+		{StepLogs, r.s.Steps.Logs, r.logs}, {StepExec, r.s.Steps.Exec, r.exec},
+		{StepPolicy, r.s.Steps.Policy, r.policy}, {StepVolume, r.s.Steps.Volume, r.volume},
+	} {
+		if optional.on {
+			r.step(ctx, optional.name, optional.take)
+		}
+	}
 }

@@ -56,6 +56,12 @@ func (r *run) mine() []left {
 			all = append(all, left{on: pods, name: name})
 		}
 	}
+	if r.s.Steps.Policy {
+		all = append(all, left{on: pods, name: r.name(roleProbe)})
+	}
+	if r.s.Steps.Volume {
+		all = append(all, left{on: pods, name: r.name(roleWriter)})
+	}
 	for _, on := range r.s.kinds() {
 		if on != pods {
 			all = append(all, left{on: on, name: r.name("")})
@@ -67,8 +73,8 @@ func (r *run) mine() []left {
 // awaitGone waits until no pod of the run is there: the API server lets go of
 // one when its node has said that nothing of it runs any more.
 func (r *run) awaitGone(ctx context.Context) (bool, verdict) {
-	if r.follower == nil {
-		return true, verdict{}
+	if r.follower == nil { // the run ended early
+		r.follower = follow(r.c, r.s.Namespace, runLabel+"="+r.id)
 	}
 	if r.follower.until(ctx, func(known map[string]*corev1.Pod) bool { return len(known) == 0 }) {
 		return true, verdict{}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -188,6 +187,9 @@ func (r *run) complaint(ctx context.Context, node string) string {
 	return ""
 }
 
+// loadIt says what to do about an image that is not on a node.
+const loadIt = "load it there: grapevine smoke-image | ctr -n k8s.io images import -"
+
 // whyNotRunning says what the container runtime has not done.
 func (r *run) whyNotRunning(ctx context.Context, p *corev1.Pod) verdict {
 	node, c := p.Spec.NodeName, container(p)
@@ -198,20 +200,21 @@ func (r *run) whyNotRunning(ctx context.Context, p *corev1.Pod) verdict {
 	case c == nil && p.Status.Phase == corev1.PodFailed:
 		return on("the pod was refused: %s: %s", p.Status.Reason, clip(p.Status.Message, 300))
 	case c != nil && c.State.Waiting != nil && imageAbsent(c.State.Waiting.Reason):
-		return on("there is no image %s, and it cannot be pulled (%s: %s); load it there: grapevine smoke-image | ctr -n k8s.io images import -",
-			r.s.Image, c.State.Waiting.Reason, clip(c.State.Waiting.Message, 250))
+		return on("there is no image %s, and it cannot be pulled (%s: %s); %s", r.s.Image, c.State.Waiting.Reason, clip(c.State.Waiting.Message, 250), loadIt)
 	case c != nil && c.State.Terminated != nil:
 		end := c.State.Terminated
 		return on("the container of %s ended at once with code %d (%s): %s", p.Name, end.ExitCode, end.Reason, clip(end.Message, 300))
 	case c != nil && c.State.Running != nil:
 		return on("the container of %s runs, and does not end or has no address", p.Name)
 	}
-	said, kind := r.lastEvent(ctx, p)
+	ctx, cancel := aside(ctx)
+	defer cancel()
+	said, _ := r.c.said(ctx, p) // whoever may not read events learns less
 	switch {
-	case kind == "Pulling":
-		return verdictf(health.Unknown, "on %s the image %s is still being pulled", node, r.s.Image).on(node)
-	case said != "":
-		return on("the container of %s does not start: %s", p.Name, said)
+	case said.pulling || imageAbsent(said.reason):
+		return on("there is no image %s, and it has not been pulled in %v; %s", r.s.Image, r.s.Patience, loadIt)
+	case said.last != "":
+		return on("the container of %s does not start: %s", p.Name, said.last)
 	}
 	waiting := ""
 	if c != nil && c.State.Waiting != nil && c.State.Waiting.Reason != "ContainerCreating" {
@@ -221,19 +224,4 @@ func (r *run) whyNotRunning(ctx context.Context, p *corev1.Pod) verdict {
 		waiting += ": the kubelet says " + complaint
 	}
 	return on("the container of %s does not start, and the runtime does not say why%s", p.Name, waiting)
-}
-
-// lastEvent is what was last said about a pod, and the reason of that event.
-// Of what is no problem it returns the reason alone.
-func (r *run) lastEvent(ctx context.Context, p *corev1.Pod) (said, reason string) {
-	ctx, cancel := aside(ctx)
-	defer cancel()
-	last, err := r.c.lastEvent(ctx, p)
-	if err != nil || last == nil {
-		return "", ""
-	}
-	if last.Type == corev1.EventTypeWarning {
-		said = clip(strings.TrimSpace(last.Message), 400)
-	}
-	return said, last.Reason
 }

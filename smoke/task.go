@@ -34,10 +34,10 @@ type Task struct {
 	// Service is the cluster address of both servers, Name its name.
 	Service netip.AddrPort `json:"service,omitzero"`
 	Name    string         `json:"name,omitempty"`
-	// Refusing is a server that a policy guards; Peer is one that none guards.
-	Refusing Peer `json:"refusing,omitzero"`
-	// File is where a volume is mounted.
-	File string `json:"file,omitempty"`
+	// Guarded is a server that a policy guards; Peer is one that none guards.
+	Guarded Peer `json:"guarded,omitzero"`
+	// Dir is where a volume is mounted.
+	Dir string `json:"dir,omitempty"`
 }
 
 // Peer is a server.

@@ -67,8 +67,7 @@ func (f *follower) hear(ctx context.Context, c *Client, namespace, selector stri
 	events, err := c.list(pods, namespace, metav1.ListOptions{
 		LabelSelector: selector, Watch: true, ResourceVersion: list.ResourceVersion, TimeoutSeconds: &timeout,
 	}).Watch(ctx)
-	if err != nil {
-		f.tell(err, nil)
+	if err != nil { // the next list tells why, if that fails too
 		return
 	}
 	defer events.Stop()
