@@ -79,10 +79,11 @@ type canaryStep struct {
 	clears bool
 }
 
-// canaryOff is returned instead of steps when there is no image to run.
-type canaryOff struct{ why string }
+// NoImageError says that a container runtime lacks an image to run, and how
+// to load it. The canary is off then.
+type NoImageError struct{ Reason string }
 
-func (e canaryOff) Error() string { return e.why }
+func (e NoImageError) Error() string { return e.Reason }
 
 // canaryDisturbed wraps the error of a step that failed because somebody else
 // ended what it works on. Such a canary says nothing, unless it happens again
@@ -97,7 +98,7 @@ func disturbed(err error) bool {
 }
 
 // canaryPlan makes a container runtime ready, removing leftovers, and returns
-// the steps, or canaryOff. removed is how many leftovers were removed.
+// the steps, or a NoImageError. removed is how many leftovers were removed.
 type canaryPlan func(ctx context.Context) (steps []canaryStep, removed int, err error)
 
 // canary runs the steps from time to time and keeps what came of it.
@@ -173,8 +174,8 @@ func (c *canary) once(ctx context.Context, now time.Time, plan canaryPlan) canar
 		c.removed += removed
 		return err
 	}, working)
-	if off, ok := errors.AsType[canaryOff](r.err); ok {
-		return canaryRun{off: off.why}
+	if off, ok := errors.AsType[NoImageError](r.err); ok {
+		return canaryRun{off: off.Reason}
 	}
 	for _, s := range steps {
 		switch {
@@ -233,7 +234,7 @@ func (c *canary) report(r *Report, a *assessment, total DurationLimits) {
 		took := last.took[last.failed]
 		a.findings = append(a.findings, finding{
 			status:   health.Critical,
-			text:     fmt.Sprintf("cannot run a container: the step %q failed after %s: %s", last.failed, seconds(took.Seconds()), canaryCause(last.err, took)),
+			text:     fmt.Sprintf("cannot run a container: the step %q failed after %s: %s", last.failed, seconds(took.Seconds()), RuntimeCause(last.err, took)),
 			evidence: health.Evidence{Value: took.Seconds(), Threshold: total.Critical.Seconds(), Unit: "seconds"},
 		})
 	case last.failed == "":
@@ -243,9 +244,10 @@ func (c *canary) report(r *Report, a *assessment, total DurationLimits) {
 	}
 }
 
-// canaryCause words why a step failed. Runtimes wrap the cause into layers of
+// RuntimeCause words why a container runtime did not do what it was asked,
+// after a request that took that long. Runtimes wrap the cause into layers of
 // their own and put it at the end, so of a long error the middle is left out.
-func canaryCause(err error, took time.Duration) string {
+func RuntimeCause(err error, took time.Duration) string {
 	if timedOut(err) {
 		return cause(err, took)
 	}

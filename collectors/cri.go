@@ -3,7 +3,6 @@ package collectors
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/grapevine-mesh/grapevine/health"
 )
@@ -77,7 +76,7 @@ func (s *criSettings) New(env Env) (Collector, error) {
 	for _, socket := range sockets {
 		runtime, err := newCRIRuntime(s, socket, env, duration)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("client of %s: %w", socket.path, err), c.Close())
+			return nil, errors.Join(err, c.Close())
 		}
 		c.runtimes = append(c.runtimes, runtime)
 	}
@@ -91,7 +90,7 @@ func (c *criCheck) Name() string { return "cri" }
 func (c *criCheck) Close() error {
 	var err error
 	for _, runtime := range c.runtimes {
-		err = errors.Join(err, runtime.conn.Close())
+		err = errors.Join(err, runtime.Close())
 	}
 	return err
 }

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	criv1 "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -17,7 +15,7 @@ var criSteps = []string{"prepare", "run_sandbox", "create", "start", "wait", "re
 
 // planCanary removes what is left of earlier canaries, and finds the images.
 func (c *criRuntime) planCanary(ctx context.Context) (steps []canaryStep, removed int, err error) {
-	left, err := c.runtime.ListPodSandbox(ctx, &criv1.ListPodSandboxRequest{})
+	left, err := c.Runtime.ListPodSandbox(ctx, &criv1.ListPodSandboxRequest{})
 	if err != nil {
 		return nil, 0, fmt.Errorf("listing sandboxes: %w", err)
 	}
@@ -27,16 +25,16 @@ func (c *criRuntime) planCanary(ctx context.Context) (steps []canaryStep, remove
 			anyReady = anyReady || sandbox.GetState() == criv1.PodSandboxState_SANDBOX_READY
 			continue
 		}
-		if err := c.removeSandbox(ctx, sandbox.GetId()); err != nil {
+		if err := c.RemoveSandbox(ctx, sandbox.GetId()); err != nil {
 			return nil, removed, fmt.Errorf("removing a sandbox of an earlier canary: %w", err)
 		}
 		removed++
 	}
-	config, err := c.readConfig(ctx)
+	config, err := c.ReadConfig(ctx)
 	if err != nil {
 		return nil, removed, err
 	}
-	image, err := c.canaryImage(ctx, config.sandboxImage, anyReady)
+	image, err := c.FindImage(ctx, c.settings.Canary.Image, config, anyReady)
 	if err != nil {
 		return nil, removed, err
 	}
@@ -44,24 +42,24 @@ func (c *criRuntime) planCanary(ctx context.Context) (steps []canaryStep, remove
 }
 
 // canarySteps makes the steps of one canary.
-func (c *criRuntime) canarySteps(image string, config criConfig) []canaryStep {
+func (c *criRuntime) canarySteps(image string, config CRIConfig) []canaryStep {
 	sandbox := c.sandboxConfig(config)
 	var sandboxID, id string
 	return []canaryStep{
 		{name: "run_sandbox", run: func(ctx context.Context) error {
-			answer, err := c.runtime.RunPodSandbox(ctx, &criv1.RunPodSandboxRequest{Config: sandbox})
+			answer, err := c.Runtime.RunPodSandbox(ctx, &criv1.RunPodSandboxRequest{Config: sandbox})
 			sandboxID = answer.GetPodSandboxId()
 			return err
 		}},
 		{name: "create", run: func(ctx context.Context) error {
-			answer, err := c.runtime.CreateContainer(ctx, &criv1.CreateContainerRequest{
+			answer, err := c.Runtime.CreateContainer(ctx, &criv1.CreateContainerRequest{
 				PodSandboxId: sandboxID, Config: c.containerConfig(image), SandboxConfig: sandbox,
 			})
 			id = answer.GetContainerId()
 			return c.blame(ctx, sandboxID, err)
 		}},
 		{name: "start", run: func(ctx context.Context) error {
-			_, err := c.runtime.StartContainer(ctx, &criv1.StartContainerRequest{ContainerId: id})
+			_, err := c.Runtime.StartContainer(ctx, &criv1.StartContainerRequest{ContainerId: id})
 			return c.blame(ctx, sandboxID, err)
 		}},
 		{name: "wait", run: func(ctx context.Context) error {
@@ -72,7 +70,7 @@ func (c *criRuntime) canarySteps(image string, config criConfig) []canaryStep {
 				return nil
 			}
 			return again(ctx, func() error {
-				_, err := c.runtime.RemoveContainer(ctx, &criv1.RemoveContainerRequest{ContainerId: id})
+				_, err := c.Runtime.RemoveContainer(ctx, &criv1.RemoveContainerRequest{ContainerId: id})
 				return err
 			})
 		}},
@@ -80,78 +78,27 @@ func (c *criRuntime) canarySteps(image string, config criConfig) []canaryStep {
 			if sandboxID == "" {
 				return nil
 			}
-			return c.removeSandbox(ctx, sandboxID)
+			return c.RemoveSandbox(ctx, sandboxID)
 		}},
 	}
 }
 
-// disturbedWithin is how long after an error the sandbox is watched: whoever
-// ends it kills its processes first, and its state tells only afterwards.
-const disturbedWithin = 2 * time.Second
-
-// blame tells an error of the runtime from one that comes of somebody else's
-// ending the sandbox: the kubelet does that to what it does not know.
+// blame marks an error that comes of somebody else's ending the sandbox.
 func (c *criRuntime) blame(ctx context.Context, sandboxID string, err error) error {
-	if err == nil {
-		return nil
-	}
-	watching, cancel := context.WithTimeout(ctx, disturbedWithin)
-	defer cancel()
-	for watching.Err() == nil {
-		answer, stateErr := c.runtime.PodSandboxStatus(watching, &criv1.PodSandboxStatusRequest{PodSandboxId: sandboxID})
-		ended := stateErr == nil && answer.GetStatus().GetState() == criv1.PodSandboxState_SANDBOX_NOTREADY
-		if ended || status.Code(stateErr) == codes.NotFound || status.Code(err) == codes.NotFound {
-			return canaryDisturbed{err}
-		}
-		linger(watching, 100*time.Millisecond)
-	}
-	return err
-}
-
-// linger waits, or until ctx ends.
-func linger(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-}
-
-func (c *criRuntime) removeSandbox(ctx context.Context, id string) error {
-	return again(ctx, func() error {
-		if _, err := c.runtime.StopPodSandbox(ctx, &criv1.StopPodSandboxRequest{PodSandboxId: id}); err != nil {
-			return err
-		}
-		_, err := c.runtime.RemovePodSandbox(ctx, &criv1.RemovePodSandboxRequest{PodSandboxId: id})
-		return err
-	})
-}
-
-// again tries to remove something a second time: while somebody else removes
-// it too, the runtime may answer with an error. What is gone is removed.
-func again(ctx context.Context, remove func() error) error {
-	err := remove()
-	if err != nil && ctx.Err() == nil {
-		linger(ctx, 500*time.Millisecond)
-		err = remove()
-	}
-	if status.Code(err) == codes.NotFound {
-		return nil
+	if err != nil && c.Disturbed(ctx, sandboxID, err) {
+		return canaryDisturbed{err}
 	}
 	return err
 }
 
 // sandboxConfig is a sandbox on the host's network: whether pods get one of
 // their own is told by NetworkReady, and probed by the check overlay.
-func (c *criRuntime) sandboxConfig(config criConfig) *criv1.PodSandboxConfig {
-	parent := ""
-	if config.systemdCgroup {
-		parent = "system.slice" // a path of the other driver's kind is refused
-	}
+func (c *criRuntime) sandboxConfig(config CRIConfig) *criv1.PodSandboxConfig {
 	return &criv1.PodSandboxConfig{
 		Metadata: &criv1.PodSandboxMetadata{Name: "grapevine-canary", Namespace: "grapevine", Uid: rand.Text()},
 		Labels:   map[string]string{canaryLabel: c.node},
 		Linux: &criv1.LinuxPodSandboxConfig{
-			CgroupParent: parent,
+			CgroupParent: config.CgroupParent(),
 			SecurityContext: &criv1.LinuxSandboxSecurityContext{
 				NamespaceOptions: &criv1.NamespaceOption{Network: criv1.NamespaceMode_NODE, Pid: criv1.NamespaceMode_CONTAINER},
 			},
@@ -186,7 +133,7 @@ var killedBySignal = []int32{137, 143}
 // and wants it to have ended well.
 func (c *criRuntime) waitContainer(ctx context.Context, id string) error {
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		answer, err := c.runtime.ContainerStatus(ctx, &criv1.ContainerStatusRequest{ContainerId: id})
+		answer, err := c.Runtime.ContainerStatus(ctx, &criv1.ContainerStatusRequest{ContainerId: id})
 		if err != nil {
 			return err
 		}

@@ -45,9 +45,9 @@ func importCanary(t *testing.T, runtime *real.Containerd) {
 // expectNothingLeft fails when the runtime has sandboxes or containers.
 func expectNothingLeft(t *testing.T, c *criCheck) {
 	t.Helper()
-	sandboxes, err := c.runtimes[0].runtime.ListPodSandbox(t.Context(), &criv1.ListPodSandboxRequest{})
+	sandboxes, err := c.runtimes[0].Runtime.ListPodSandbox(t.Context(), &criv1.ListPodSandboxRequest{})
 	must(t, err)
-	containers, err := c.runtimes[0].runtime.ListContainers(t.Context(), &criv1.ListContainersRequest{})
+	containers, err := c.runtimes[0].Runtime.ListContainers(t.Context(), &criv1.ListContainersRequest{})
 	must(t, err)
 	if len(sandboxes.Items)+len(containers.Containers) > 0 {
 		t.Errorf("left: %v, %v", sandboxes.Items, containers.Containers)
@@ -114,9 +114,9 @@ func TestCRIRunning(t *testing.T) {
 		r := check.runtimes[0]
 		var kept string
 		for _, owner := range []string{r.node, "other"} {
-			config := r.sandboxConfig(criConfig{})
+			config := r.sandboxConfig(CRIConfig{})
 			config.Labels[canaryLabel] = owner
-			answer, err := r.runtime.RunPodSandbox(t.Context(), &criv1.RunPodSandboxRequest{Config: config})
+			answer, err := r.Runtime.RunPodSandbox(t.Context(), &criv1.RunPodSandboxRequest{Config: config})
 			must(t, err)
 			kept = answer.GetPodSandboxId()
 		}
@@ -125,14 +125,14 @@ func TestCRIRunning(t *testing.T) {
 		if got := s.value(t, &criCanaryMetrics.Leftovers, socket); got != 1 {
 			t.Errorf("%v leftovers removed", got)
 		}
-		must(t, r.removeSandbox(t.Context(), kept)) // it is there
+		must(t, r.RemoveSandbox(t.Context(), kept)) // it is there
 		expectNothingLeft(t, check)
 	})
 
 	t.Run("the kubelet ends the sandbox in between", func(t *testing.T) {
 		r := check.runtimes[0]
-		kubelet := &impatientKubelet{RuntimeServiceClient: r.runtime, kills: maxCanaryDisturbed}
-		r.runtime = kubelet
+		kubelet := &impatientKubelet{RuntimeServiceClient: r.Runtime, kills: maxCanaryDisturbed}
+		r.Runtime = kubelet
 		for range maxCanaryDisturbed + 1 {
 			run(t, check, criTimeout).expect(t, socket, health.OK)
 		}
@@ -143,14 +143,14 @@ func TestCRIRunning(t *testing.T) {
 		s := run(t, check, criTimeout)
 		s.expect(t, socket, health.Warning, "is too slow for the canary: 4 times in a row", `before the step "create" was done`)
 		kubelet.late.wait()
-		r.runtime = kubelet.RuntimeServiceClient
+		r.Runtime = kubelet.RuntimeServiceClient
 		r.canary.next = time.Time{}
 		run(t, check, criTimeout).expect(t, socket, health.OK)
 		expectNothingLeft(t, check)
 	})
 
 	t.Run("nothing is ever pulled", func(t *testing.T) {
-		config, err := check.runtimes[0].readConfig(t.Context())
+		config, err := check.runtimes[0].ReadConfig(t.Context())
 		if err != nil || config.sandboxImage != real.PauseImage || config.systemdCgroup {
 			t.Errorf("%+v, %v", config, err)
 		}

@@ -2,15 +2,11 @@ package collectors
 
 import (
 	"context"
-	"net"
 	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	criv1 "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -18,8 +14,6 @@ import (
 )
 
 const (
-	// maxCRIAnswer bounds a message of the runtime; the kubelet's own bound.
-	maxCRIAnswer = 16 << 20
 	// maxCRIConditions bounds what a runtime may say of itself.
 	maxCRIConditions = 16
 	// criImageInterval is how often the images are asked for: some runtimes
@@ -35,13 +29,10 @@ var criNeeded = []string{criv1.RuntimeReady, criv1.NetworkReady}
 
 // criRuntime is one container runtime.
 type criRuntime struct {
+	*CRI
 	settings *criSettings
 	node     string
 	paths    Paths
-	socket   *daemonSocket
-	conn     *grpc.ClientConn
-	runtime  criv1.RuntimeServiceClient
-	images   criv1.ImageServiceClient
 	duration *prometheus.HistogramVec
 	canary   *canary
 
@@ -52,25 +43,12 @@ type criRuntime struct {
 
 // newCRIRuntime does not connect.
 func newCRIRuntime(s *criSettings, socket *daemonSocket, env Env, duration *prometheus.HistogramVec) (*criRuntime, error) {
-	conn, err := grpc.NewClient("passthrough:///runtime",
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return socket.dial(ctx) }),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxCRIAnswer)),
-		grpc.WithAuthority("localhost"),
-		// A runtime that is back is to be seen in the next run.
-		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, MaxDelay: 3 * time.Second},
-			// A connection to one that hangs is kept, not added to its queue.
-			MinConnectTimeout: time.Minute,
-		}),
-	)
+	runtime, err := newCRI(socket)
 	if err != nil {
 		return nil, err
 	}
 	c := &criRuntime{
-		settings: s, node: env.Node, paths: env.Paths, socket: socket, conn: conn,
-		runtime: criv1.NewRuntimeServiceClient(conn), images: criv1.NewImageServiceClient(conn),
-		duration: duration,
+		CRI: runtime, settings: s, node: env.Node, paths: env.Paths, duration: duration,
 	}
 	c.canary = &canary{
 		settings: s.Canary.canarySettings, metrics: criCanaryMetrics, labels: []string{socket.path},
@@ -81,16 +59,16 @@ func newCRIRuntime(s *criSettings, socket *daemonSocket, env Env, duration *prom
 
 // collect asks the runtime, and lets it run the canary if that is due.
 func (c *criRuntime) collect(ctx context.Context, r *Report) {
-	a := &assessment{about: "the container runtime at " + c.socket.path}
+	a := &assessment{about: "the container runtime at " + c.path}
 	var version *criv1.VersionResponse
 	var state *criv1.StatusResponse
 	requests := map[string]func() error{
 		"version": func() (err error) {
-			version, err = c.runtime.Version(ctx, &criv1.VersionRequest{})
+			version, err = c.Runtime.Version(ctx, &criv1.VersionRequest{})
 			return err
 		},
 		"status": func() (err error) {
-			state, err = c.runtime.Status(ctx, &criv1.StatusRequest{})
+			state, err = c.Runtime.Status(ctx, &criv1.StatusRequest{})
 			return err
 		},
 		"image_fs_info": func() error { return c.askImages(ctx) },
@@ -100,11 +78,11 @@ func (c *criRuntime) collect(ctx context.Context, r *Report) {
 		if well {
 			well = c.request(ctx, a, operation, requests[operation])
 		}
-		r.Sample(&criSuccess, boolean(well), c.socket.path, operation)
+		r.Sample(&criSuccess, boolean(well), c.path, operation)
 	}
-	r.Sample(&criUp, boolean(version != nil), c.socket.path)
+	r.Sample(&criUp, boolean(version != nil), c.path)
 	if version != nil {
-		r.Sample(&criInfo, 1, c.socket.path, clip(version.GetRuntimeName(), 40), clip(version.GetRuntimeVersion(), 60), clip(version.GetRuntimeApiVersion(), 20))
+		r.Sample(&criInfo, 1, c.path, clip(version.GetRuntimeName(), 40), clip(version.GetRuntimeVersion(), 60), clip(version.GetRuntimeApiVersion(), 20))
 	}
 	ready := c.judgeConditions(r, a, state)
 	if well {
@@ -116,7 +94,7 @@ func (c *criRuntime) collect(ctx context.Context, r *Report) {
 		c.canary.interrupt()
 	}
 	c.canary.report(r, a, c.settings.Thresholds.Canary)
-	a.verdict(r, c.socket.path)
+	a.verdict(r, c.path)
 }
 
 // request makes one request, and tells whether it was answered well.
@@ -124,7 +102,7 @@ func (c *criRuntime) request(ctx context.Context, a *assessment, operation strin
 	start := time.Now()
 	err := ask()
 	took := time.Since(start)
-	c.duration.WithLabelValues(c.socket.path, operation).Observe(took.Seconds())
+	c.duration.WithLabelValues(c.path, operation).Observe(took.Seconds())
 	switch {
 	case operation == "image_fs_info" && status.Code(err) == codes.Unimplemented:
 		return true // cri-dockerd has learned it late
@@ -134,7 +112,7 @@ func (c *criRuntime) request(ctx context.Context, a *assessment, operation strin
 	case status.Code(err) == codes.Unimplemented:
 		a.add(health.Critical, "answers, but has no CRI of version v1: the plugin is switched off in its configuration, or failed to load (%s)", clip(status.Convert(err).Message(), 100))
 	case err != nil:
-		c.socket.fault(a, operation, err, took)
+		c.fault(a, operation, err, took)
 	case operation == "status":
 		limits := c.settings.Thresholds.Latency.seconds()
 		_, limit := limits.judge(0)
@@ -156,7 +134,7 @@ func (c *criRuntime) judgeConditions(r *Report, a *assessment, state *criv1.Stat
 			continue
 		}
 		given[name] = true
-		r.Sample(&criCondition, boolean(condition.GetStatus()), c.socket.path, name)
+		r.Sample(&criCondition, boolean(condition.GetStatus()), c.path, name)
 		if condition.GetStatus() || !slices.Contains(criNeeded, name) {
 			ready = ready || name == criv1.RuntimeReady
 			continue
@@ -171,7 +149,7 @@ func (c *criRuntime) judgeConditions(r *Report, a *assessment, state *criv1.Stat
 		if given[name] {
 			continue
 		}
-		r.Sample(&criCondition, 0, c.socket.path, name)
+		r.Sample(&criCondition, 0, c.path, name)
 		if state != nil {
 			a.add(health.Critical, "does not tell whether it is ready: its status lacks %s", name)
 		}
@@ -184,7 +162,7 @@ func (c *criRuntime) askImages(ctx context.Context) error {
 	if time.Since(c.usageAt) < criImageInterval {
 		return nil
 	}
-	answer, err := c.images.ImageFsInfo(ctx, &criv1.ImageFsInfoRequest{})
+	answer, err := c.Images.ImageFsInfo(ctx, &criv1.ImageFsInfoRequest{})
 	if err != nil {
 		return err
 	}
@@ -202,13 +180,13 @@ func (c *criRuntime) askImages(ctx context.Context) error {
 func (c *criRuntime) judgeImages(ctx context.Context, r *Report, a *assessment) {
 	for _, u := range c.usage {
 		point := clip(u.GetFsId().GetMountpoint(), 200)
-		r.Sample(&criImageBytes, float64(u.GetUsedBytes().GetValue()), c.socket.path, point)
-		r.Sample(&criImageInodes, float64(u.GetInodesUsed().GetValue()), c.socket.path, point)
+		r.Sample(&criImageBytes, float64(u.GetUsedBytes().GetValue()), c.path, point)
+		r.Sample(&criImageInodes, float64(u.GetInodesUsed().GetValue()), c.path, point)
 		full, available, known := c.capacity.usage(ctx, c.paths.inRoot(u.GetFsId().GetMountpoint()))
 		if !known {
 			continue
 		}
-		r.Sample(&criImageUsage, full, c.socket.path, point)
+		r.Sample(&criImageUsage, full, c.path, point)
 		a.hold(full, c.settings.Thresholds.ImageUsage, "ratio",
 			"keeps its images at %s, whose file system is %s full: %s are left, images take %s",
 			point, percent(full), size(available), size(float64(u.GetUsedBytes().GetValue())))

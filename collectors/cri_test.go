@@ -165,7 +165,7 @@ func TestCRIDetection(t *testing.T) {
 		closeAtEnd(t, c)
 		var found []string
 		for _, r := range c.(*criCheck).runtimes {
-			found = append(found, r.socket.path)
+			found = append(found, r.path)
 		}
 		return strings.Join(found, " ")
 	}
@@ -196,7 +196,7 @@ func TestCRIDetection(t *testing.T) {
 
 func TestParseCRIConfig(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]criConfig{
+	for text, want := range map[string]CRIConfig{
 		"": {}, "null": {}, "[]": {}, "{": {},
 		`{"sandboxImage":"pause:3"}`: {sandboxImage: "pause:3"}, // CRI-O
 		`{"containerd":{"defaultRuntimeName":"runc","runtimes":{"runc":{"options":{"SystemdCgroup":true}},"kata":{"options":null}}},"sandboxImage":"p"}`: {"p", true},
@@ -237,11 +237,11 @@ func TestCRISettings(t *testing.T) {
 func TestCanaryCause(t *testing.T) {
 	t.Parallel()
 	err := fmt.Errorf("Error response from daemon: failed to create task: %s: /usr/bin/runc: exec format error", strings.Repeat("OCI ", 1000))
-	got := canaryCause(err, time.Second)
+	got := RuntimeCause(err, time.Second)
 	if len(got) > 240 || !strings.HasPrefix(got, "failed to create task") || !strings.HasSuffix(got, "exec format error") {
 		t.Errorf("%q", got)
 	}
-	if got := canaryCause(context.DeadlineExceeded, time.Second); got != "no answer within 1 s" {
+	if got := RuntimeCause(context.DeadlineExceeded, time.Second); got != "no answer within 1 s" {
 		t.Errorf("%q", got)
 	}
 }

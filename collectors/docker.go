@@ -2,8 +2,6 @@ package collectors
 
 import (
 	"context"
-	"fmt"
-	"net/http"
 	"os"
 	"time"
 
@@ -80,27 +78,25 @@ var slowStorageDrivers = map[string]string{
 
 // dockerCheck asks the daemon of this node.
 type dockerCheck struct {
-	settings  dockerSettings
-	node      string
-	socket    *daemonSocket
-	kubelet   kubeletRuntime
-	docker    *client.Client
-	transport *http.Transport
-	duration  *prometheus.HistogramVec
-	canary    *canary
-	binary    func() (string, error) // the agent's own
-	imported  string                 // name of the canary's image, once it is known to be there
+	settings dockerSettings
+	node     string
+	kubelet  kubeletRuntime
+	docker   *Docker
+	duration *prometheus.HistogramVec
+	canary   *canary
+	binary   func() (string, error) // the agent's own
+	imported string                 // name of the canary's image, once it is known to be there
 }
 
 // New looks for the daemon's socket.
 func (s *dockerSettings) New(env Env) (Collector, error) {
 	c := &dockerCheck{settings: *s, node: env.Node, kubelet: findKubeletRuntime(env.Paths), binary: os.Executable}
-	var err error
-	if c.socket, err = s.find(env.Paths, c.kubelet); err != nil {
+	socket, err := s.find(env.Paths, c.kubelet)
+	if err != nil {
 		return nil, err
 	}
-	if c.docker, c.transport, err = newDockerClient(c.socket); err != nil {
-		return nil, fmt.Errorf("client of Docker: %w", err)
+	if c.docker, err = newDocker(socket); err != nil {
+		return nil, err
 	}
 	c.duration = dockerSeconds.Histogram(env.Registry)
 	c.canary = &canary{
@@ -113,16 +109,13 @@ func (s *dockerSettings) New(env Env) (Collector, error) {
 func (c *dockerCheck) Name() string { return "docker" }
 
 // Close ends the connection.
-func (c *dockerCheck) Close() error {
-	c.transport.CloseIdleConnections()
-	return nil
-}
+func (c *dockerCheck) Close() error { return c.docker.Close() }
 
 // Collect asks the daemon, and lets it run the canary if that is due.
 func (c *dockerCheck) Collect(ctx context.Context, r *Report) error {
 	ctx, cancel := finishing(ctx)
 	defer cancel()
-	a := &assessment{about: "the Docker daemon at " + c.socket.path}
+	a := &assessment{about: "the Docker daemon at " + c.docker.path}
 	var version client.ServerVersionResult
 	var info client.SystemInfoResult
 	requests := map[string]func() error{
@@ -153,7 +146,7 @@ func (c *dockerCheck) Collect(ctx context.Context, r *Report) error {
 			switch {
 			case err != nil:
 				well = false
-				c.socket.fault(a, operation, err, took)
+				c.docker.fault(a, operation, err, took)
 			case operation == "ping":
 				up = true
 				limits := c.settings.Thresholds.Latency.seconds()

@@ -63,7 +63,7 @@ func (c *dockerCheck) canaryImage(ctx context.Context) (string, error) {
 	images := slices.DeleteFunc(list.Items, func(i image.Summary) bool { return len(i.RepoTags) == 0 })
 	if c.settings.Canary.Mode != "on" {
 		if len(images) == 0 {
-			return "", canaryOff{"no image of it is in Docker; mode: on loads one"}
+			return "", NoImageError{"no image of it is in Docker; mode: on loads one"}
 		}
 		newest := slices.MaxFunc(images, func(x, y image.Summary) int { return int(x.Created - y.Created) })
 		return newest.RepoTags[0], nil
@@ -103,20 +103,25 @@ func (c *dockerCheck) loadImage(ctx context.Context, has func(name string) bool)
 	if has(name) {
 		return name, nil
 	}
-	r, w := io.Pipe()
-	var writing parallel
-	writing.run(func() { w.CloseWithError(i.Write(w)) })
-	answer, err := c.docker.ImageLoad(ctx, r, client.ImageLoadWithQuiet(true))
-	_ = r.CloseWithError(errors.New("the daemon has stopped reading"))
-	writing.wait()
-	if err != nil {
-		return "", fmt.Errorf("loading the canary's image: %w", err)
-	}
-	defer func() { _ = answer.Close() }()
-	if err := loadError(answer); err != nil {
+	if err := c.docker.Load(ctx, i); err != nil {
 		return "", fmt.Errorf("loading the canary's image: %w", err)
 	}
 	return name, nil
+}
+
+// Load loads an image into Docker.
+func (d *Docker) Load(ctx context.Context, i *CanaryImage) error {
+	r, w := io.Pipe()
+	var writing parallel
+	writing.run(func() { w.CloseWithError(i.Write(w)) })
+	answer, err := d.ImageLoad(ctx, r, client.ImageLoadWithQuiet(true))
+	_ = r.CloseWithError(errors.New("the daemon has stopped reading"))
+	writing.wait()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = answer.Close() }()
+	return loadError(answer)
 }
 
 // loadError finds the error in what the daemon tells while it loads: by then

@@ -143,7 +143,7 @@ func TestDockerDetection(t *testing.T) {
 	defer func() { _ = l.Close() }()
 	c, err = defaultDockerSettings().New(envAt(root))
 	must(t, err)
-	if got := c.(*dockerCheck).socket.path; got != "/run/docker.sock" {
+	if got := c.(*dockerCheck).docker.path; got != "/run/docker.sock" {
 		t.Errorf("found %s", got)
 	}
 }

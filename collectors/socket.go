@@ -39,12 +39,28 @@ func (s *daemonSocket) dial(ctx context.Context) (net.Conn, error) {
 // fault adds to a what err, after a request that waited that long, says of
 // the daemon.
 func (s *daemonSocket) fault(a *assessment, request string, err error, waited time.Duration) {
+	status, text := s.Fault(request, err, waited)
+	a.findings = append(a.findings, finding{status: status, text: text, evidence: health.Evidence{Value: waited.Seconds(), Unit: "seconds"}})
+}
+
+// Socket is the path of the daemon's socket, as the operator knows it.
+func (s *daemonSocket) Socket() string { return s.path }
+
+// Unreachable tells whether the last attempt to connect has failed.
+func (s *daemonSocket) Unreachable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dialed && s.err != nil
+}
+
+// Fault words what err, after a request that waited that long, says of the
+// daemon: the rest of a sentence that begins with its name. The status is
+// Unknown when it is this program that may not ask.
+func (s *daemonSocket) Fault(request string, err error, waited time.Duration) (status health.Status, text string) {
 	s.mu.Lock()
 	dialed, dialErr := s.dialed, s.err
 	s.mu.Unlock()
-	evidence := health.Evidence{Value: waited.Seconds(), Unit: "seconds"}
-	status := health.Critical
-	var text string
+	status = health.Critical
 	switch {
 	case errors.Is(dialErr, fs.ErrNotExist):
 		text = "is down: its socket is gone"
@@ -62,7 +78,7 @@ func (s *daemonSocket) fault(a *assessment, request string, err error, waited ti
 	default:
 		text = fmt.Sprintf("answers %s wrongly: %s", request, cause(err, waited))
 	}
-	a.findings = append(a.findings, finding{status: status, text: text, evidence: evidence})
+	return status, text
 }
 
 // isSocket tells whether there is a socket at the path.
