@@ -25,6 +25,7 @@ type BinaryImage struct {
 	Name    string            // with a tag
 	Command string            // the argument it is run with
 	Labels  map[string]string // of the image
+	Created time.Time         // zero: the beginning of the epoch, so that the same binary gives the same image
 	binary  *os.File
 	size    int64
 	layer   string // digest, hex
@@ -89,8 +90,12 @@ func (i *BinaryImage) writeLayer(w io.Writer) error {
 // Write writes the image as docker save does: docker load reads it, and ctr
 // images import.
 func (i *BinaryImage) Write(w io.Writer) error {
+	created := i.Created
+	if created.IsZero() {
+		created = time.Unix(0, 0)
+	}
 	config, err := json.Marshal(map[string]any{
-		"architecture": runtime.GOARCH, "os": runtime.GOOS, "created": time.Unix(0, 0).UTC(),
+		"architecture": runtime.GOARCH, "os": runtime.GOOS, "created": created.UTC(),
 		"config": map[string]any{
 			"Entrypoint": []string{"/grapevine"}, "Cmd": []string{i.Command}, "User": "65534", "Labels": i.Labels,
 		},
@@ -137,5 +142,5 @@ func writes(b []byte) func(io.Writer) error {
 
 func hexSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
 
-// shortName is the name as Docker shows it: without its default registry.
-func (i *BinaryImage) shortName() string { return strings.TrimPrefix(i.Name, "docker.io/") }
+// ShortName is the name as Docker shows it: without its default registry.
+func (i *BinaryImage) ShortName() string { return strings.TrimPrefix(i.Name, "docker.io/") }

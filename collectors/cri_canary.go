@@ -34,7 +34,7 @@ func (c *criRuntime) planCanary(ctx context.Context) (steps []canaryStep, remove
 	if err != nil {
 		return nil, removed, err
 	}
-	image, err := c.FindImage(ctx, c.settings.Canary.Image, config, anyReady)
+	image, err := c.FindImage(ctx, c.settings.Canary.Image, "canary-image", config, anyReady)
 	if err != nil {
 		return nil, removed, err
 	}

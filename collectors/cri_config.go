@@ -67,8 +67,9 @@ func parseCRIConfig(text string) CRIConfig {
 // FindImage returns the id of an image, by a name without tag, or with one; of
 // several tags the last is taken. The sandbox needs one, too, which the runtime
 // would pull if it were not there; sandboxRuns tells that another sandbox runs
-// now, so it is. The error is a NoImageError when one of them is not there.
-func (c *CRI) FindImage(ctx context.Context, image string, config CRIConfig, sandboxRuns bool) (string, error) {
+// now, so it is. The error is a NoImageError when one of them is not there;
+// prints is the subcommand of grapevine that makes the image.
+func (c *CRI) FindImage(ctx context.Context, image, prints string, config CRIConfig, sandboxRuns bool) (string, error) {
 	list, err := c.Images.ListImages(ctx, &criv1.ListImagesRequest{})
 	if err != nil {
 		return "", fmt.Errorf("listing images: %w", err)
@@ -85,7 +86,7 @@ func (c *CRI) FindImage(ctx context.Context, image string, config CRIConfig, san
 	}
 	switch {
 	case id == "":
-		return "", NoImageError{fmt.Sprintf("the runtime has no image %s; grapevine canary-image prints one, ctr -n k8s.io images import - loads it", clip(image, 100))}
+		return "", NoImageError{fmt.Sprintf("the runtime has no image %s; grapevine %s prints one, ctr -n k8s.io images import - loads it", clip(image, 100), prints)}
 	case !pause && sandboxImage != "":
 		return "", NoImageError{fmt.Sprintf("the runtime has not got its sandbox image %s, and would pull it", clip(sandboxImage, 100))}
 	case !pause:

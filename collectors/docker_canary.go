@@ -99,7 +99,7 @@ func (c *dockerCheck) loadImage(ctx context.Context, has func(name string) bool)
 		return "", err
 	}
 	defer func() { _ = i.Close() }()
-	name := i.shortName()
+	name := i.ShortName()
 	if has(name) {
 		return name, nil
 	}
@@ -110,7 +110,7 @@ func (c *dockerCheck) loadImage(ctx context.Context, has func(name string) bool)
 }
 
 // Load loads an image into Docker.
-func (d *Docker) Load(ctx context.Context, i *CanaryImage) error {
+func (d *Docker) Load(ctx context.Context, i *BinaryImage) error {
 	r, w := io.Pipe()
 	var writing parallel
 	writing.run(func() { w.CloseWithError(i.Write(w)) })

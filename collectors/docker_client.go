@@ -20,6 +20,7 @@ type Docker struct {
 	*client.Client
 	*daemonSocket
 	transport *http.Transport
+	raw       *client.Client // for what goes on as a raw stream, whose bounds are the reader's
 }
 
 // FindDocker returns the daemon that listens at a path of the node or, when
@@ -48,7 +49,11 @@ func newDocker(socket *daemonSocket) (*Docker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client of Docker: %w", err)
 	}
-	return &Docker{Client: docker, daemonSocket: socket, transport: transport}, nil
+	raw, err := client.New(client.WithHTTPClient(&http.Client{Transport: transport, CheckRedirect: client.CheckRedirect}))
+	if err != nil {
+		return nil, fmt.Errorf("client of Docker: %w", err)
+	}
+	return &Docker{Client: docker, daemonSocket: socket, transport: transport, raw: raw}, nil
 }
 
 // Close ends the connections.
