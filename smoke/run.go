@@ -4,12 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/grapevine-mesh/grapevine/health"
 )
 
 // Options are what differs from run to run.
@@ -46,19 +45,17 @@ func Run(ctx context.Context, c *Client, s Settings, o Options) Report {
 	if r.follower != nil {
 		r.follower.close()
 	}
-	r.conclude()
+	r.conclude("pods on " + strings.Join(r.report.Nodes, " and ") + " were scheduled, talked and are gone again")
 	return r.report
 }
 
 // run is one run under way.
 type run struct {
-	c     *Client
-	s     Settings
-	o     Options
-	outer context.Context // of who has asked for the run
+	course
+	c *Client
+	o Options
 
 	id, key string
-	report  Report
 
 	touched  bool // something may have been made
 	anchor   metav1.OwnerReference
@@ -68,11 +65,10 @@ type run struct {
 }
 
 func newRun(ctx context.Context, c *Client, s Settings, o Options) *run {
-	r := &run{c: c, s: s, o: o, outer: ctx, id: random(5), key: random(32)}
+	r := &run{c: c, o: o, id: random(5), key: random(32)}
+	r.course = course{s: s, told: o.Told, outer: ctx}
 	r.report = Report{Server: c.server(), Namespace: s.Namespace, Run: r.id, Began: time.Now(), Nodes: []string{}}
-	for _, name := range s.steps() {
-		r.report.Steps = append(r.report.Steps, Step{Name: name, Status: health.Unknown, Reason: notReached})
-	}
+	r.begin(s.steps())
 	return r
 }
 

@@ -67,61 +67,77 @@ var hangsOn = map[string][]string{
 	StepDelete:  {StepStart, StepRun},
 }
 
+// course is the way of a run through its steps.
+type course struct {
+	s      Settings
+	told   func(Step)      // nil: nobody is told
+	outer  context.Context // of who has asked for the run
+	report Report
+}
+
+// begin lists the steps, none of which is reached yet.
+func (c *course) begin(steps []string) {
+	for _, name := range steps {
+		c.report.Steps = append(c.report.Steps, Step{Name: name, Status: health.Unknown, Reason: notReached})
+	}
+}
+
 // step takes a step, with the patience there is for one, and tells whether the
 // next one can be taken.
-func (r *run) step(ctx context.Context, name string, take func(context.Context) verdict) bool {
-	patient, cancel := context.WithTimeout(ctx, r.s.Patience)
+func (c *course) step(ctx context.Context, name string, take func(context.Context) verdict) bool {
+	patient, cancel := context.WithTimeout(ctx, c.s.Patience)
 	defer cancel()
 	began := time.Now()
 	v := take(patient)
 	took := time.Since(began)
 	switch {
 	case v.status == health.OK:
-	case r.outer.Err() != nil && errors.Is(context.Cause(r.outer), context.Canceled):
+	case c.outer.Err() != nil && errors.Is(context.Cause(c.outer), context.Canceled):
 		v = verdictf(health.Unknown, "interrupted")
-	case ctx.Err() != nil && took < r.s.Patience/2:
-		v = verdictf(health.Unknown, "of the %v of the whole run, %.1fs were left for it: %s", r.s.Deadline, took.Seconds(), v.reason)
+	case ctx.Err() != nil && took < c.s.Patience/2:
+		v = verdictf(health.Unknown, "of the %v of the whole run, %.1fs were left for it: %s", c.s.Deadline, took.Seconds(), v.reason)
 	}
-	r.record(name, took, v)
+	c.record(name, took, v)
 	return v.passed()
 }
 
 // record adds what came of a step. One that is taken twice has the worse
 // verdict, and the time of both.
-func (r *run) record(name string, took time.Duration, v verdict) {
-	i := slices.IndexFunc(r.report.Steps, func(s Step) bool { return s.Name == name })
+func (c *course) record(name string, took time.Duration, v verdict) {
+	i := slices.IndexFunc(c.report.Steps, func(s Step) bool { return s.Name == name })
 	if i < 0 {
 		return
 	}
 	for _, other := range hangsOn[name] {
-		if s, _ := r.report.Step(other); v.status != health.OK && s.Status == health.Critical {
+		if s, _ := c.report.Step(other); v.status != health.OK && s.Status == health.Critical {
 			v.status, v.reason = health.Unknown, "hangs on "+other+", which has failed: "+v.reason
 			break
 		}
 	}
-	s := &r.report.Steps[i]
+	s := &c.report.Steps[i]
 	s.Seconds += took.Seconds()
 	fresh := s.Reason == notReached
 	if fresh || v.status.WorseThan(s.Status) {
 		s.Status, s.Reason, s.Nodes = v.status, v.reason, v.nodes
-		if r.o.Told != nil {
-			r.o.Told(*s)
+		if c.told != nil {
+			c.told(*s)
 		}
 	}
 }
 
-// conclude makes one verdict of those of the steps.
-func (r *run) conclude() {
-	r.report.Seconds = time.Since(r.report.Began).Seconds()
-	worst := r.report.Steps[0]
-	for _, s := range r.report.Steps {
+// conclude makes one verdict of those of the steps. well is what to say when
+// they all are.
+func (c *course) conclude(well string) {
+	c.report.Seconds = time.Since(c.report.Began).Seconds()
+	worst := c.report.Steps[0]
+	for _, s := range c.report.Steps {
 		if s.Status.WorseThan(worst.Status) {
 			worst = s
 		}
 	}
-	r.report.Status = worst.Status
-	r.report.Reason = worst.Name + ": " + worst.Reason
+	c.report.Status = worst.Status
+	c.report.Reason = worst.Name + ": " + worst.Reason
 	if worst.Status == health.OK {
-		r.report.Reason = fmt.Sprintf("pods on %s were scheduled, talked and are gone again, in %.1f s", strings.Join(r.report.Nodes, " and "), r.report.Seconds)
+		c.report.Reason = fmt.Sprintf("%s, in %.1f s", well, c.report.Seconds)
 	}
 }
