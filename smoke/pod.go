@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/grapevine-mesh/grapevine/internal/echo"
@@ -19,18 +20,31 @@ const (
 )
 
 // Pod does what runs inside a pod: it is a server or a client, as its part
-// says, with the task from the environment. A server says on stdout that it
-// is there.
-func Pod(ctx context.Context, part string, stdout io.Writer) error {
+// says. The task is JSON; empty: that of the environment. A server says on
+// stdout that it is there, and a client what it has found, if the task is not
+// that of the environment.
+func Pod(ctx context.Context, part, task string, stdout io.Writer) error {
+	given := task != ""
+	if !given {
+		task = os.Getenv(TaskVariable)
+	}
 	var t Task
-	if err := json.Unmarshal([]byte(os.Getenv(TaskVariable)), &t); err != nil || t.Key == "" || t.Seconds <= 0 {
+	if err := json.Unmarshal([]byte(task), &t); err != nil || t.Key == "" || t.Seconds <= 0 {
 		return fmt.Errorf("$%s holds no task: this runs in the pods of a smoke test", TaskVariable)
 	}
 	if part == roleServer {
-		return t.serve(ctx, stdout)
+		err := t.serve(ctx, stdout)
+		if err == nil {
+			t.endSandbox()
+		}
+		return err
 	}
 	text, err := json.Marshal(t.ask(ctx))
 	if err != nil {
+		return err
+	}
+	if given {
+		_, err = fmt.Fprintf(stdout, "%s\n", text)
 		return err
 	}
 	if len(text) > maxFindings {
@@ -42,6 +56,14 @@ func Pod(ctx context.Context, part string, stdout io.Writer) error {
 	}
 	_, err = f.Write(text)
 	return errors.Join(err, f.Close())
+}
+
+// endSandbox ends the sandbox that the container is in, and with it all that
+// runs there.
+func (t *Task) endSandbox() {
+	if t.EndSandbox && os.Getpid() != 1 {
+		_ = syscall.Kill(1, syscall.SIGTERM) // not every runtime lets a container do that
+	}
 }
 
 func (t *Task) keys() echo.Keys { return func() [][]byte { return [][]byte{[]byte(t.Key)} } }

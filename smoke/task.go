@@ -38,6 +38,13 @@ type Task struct {
 	Guarded Peer `json:"guarded,omitzero"`
 	// Dir is where a volume is mounted.
 	Dir string `json:"dir,omitempty"`
+	// Refusing is a server that a policy guards; Peer is one that none guards.
+	Refusing Peer `json:"refusing,omitzero"`
+	// File is where a volume is mounted.
+	File string `json:"file,omitempty"`
+	// EndSandbox lets a server, when its time is up, also end what keeps the
+	// sandbox: nobody else does where there is no kubelet.
+	EndSandbox bool `json:"end_sandbox,omitempty"`
 }
 
 // Peer is a server.

@@ -16,8 +16,9 @@ func smokePodCommand(app *kingpin.Application, actions map[string]action) {
 	pod := app.Command("smoke-pod", "Run inside a pod of a smoke test.").Hidden()
 	var part string
 	pod.Arg("part", "server or client.").Required().SetValue(&word{"smoke-pod", []string{"server", "client"}, &part, nil})
+	task := pod.Flag("task", "What to do, as JSON. Default: what $"+smoke.TaskVariable+" says.").String()
 	actions[pod.FullCommand()] = func(ctx context.Context, stdout, _ io.Writer) (int, error) {
-		return 0, smoke.Pod(ctx, part, stdout)
+		return 0, smoke.Pod(ctx, part, *task, stdout)
 	}
 
 	var name string
