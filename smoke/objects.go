@@ -1,7 +1,6 @@
 package smoke
 
 import (
-	"encoding/json"
 	"runtime"
 	"time"
 
@@ -97,7 +96,6 @@ func (r *run) podObject(name, role, node string, task Task) *corev1.Pod {
 		part = roleServer
 	}
 	task.Key, task.Run, task.Node = r.key, r.id, node
-	text, _ := json.Marshal(task) // strings and numbers
 	spec := corev1.PodSpec{
 		RestartPolicy:                 corev1.RestartPolicyNever,
 		NodeSelector:                  map[string]string{corev1.LabelOSStable: "linux", corev1.LabelArchStable: runtime.GOARCH},
@@ -113,7 +111,7 @@ func (r *run) podObject(name, role, node string, task Task) *corev1.Pod {
 		Containers: []corev1.Container{{
 			Name: "smoke", Image: r.s.Image, ImagePullPolicy: corev1.PullPolicy(r.s.PullPolicy),
 			Command: []string{"/grapevine", "smoke-pod", part},
-			Env:     []corev1.EnvVar{{Name: TaskVariable, Value: string(text)}},
+			Env:     []corev1.EnvVar{{Name: TaskVariable, Value: task.text()}},
 			Resources: corev1.ResourceRequirements{
 				Requests: corev1.ResourceList{corev1.ResourceCPU: amount.MustParse("5m"), corev1.ResourceMemory: amount.MustParse("16Mi")},
 				Limits:   corev1.ResourceList{corev1.ResourceCPU: amount.MustParse("250m"), corev1.ResourceMemory: amount.MustParse("64Mi")},

@@ -1,6 +1,9 @@
 package smoke
 
-import "net/netip"
+import (
+	"encoding/json"
+	"net/netip"
+)
 
 // TaskVariable is the environment variable that tells a pod what to do, as
 // JSON of a Task.
@@ -40,11 +43,15 @@ type Task struct {
 	Dir string `json:"dir,omitempty"`
 	// Refusing is a server that a policy guards; Peer is one that none guards.
 	Refusing Peer `json:"refusing,omitzero"`
-	// File is where a volume is mounted.
-	File string `json:"file,omitempty"`
 	// EndSandbox lets a server, when its time is up, also end what keeps the
 	// sandbox: nobody else does where there is no kubelet.
 	EndSandbox bool `json:"end_sandbox,omitempty"`
+}
+
+// text is the task as a pod takes it.
+func (t Task) text() string {
+	text, _ := json.Marshal(t) // strings and numbers
+	return string(text)
 }
 
 // Peer is a server.

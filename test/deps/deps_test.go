@@ -56,7 +56,7 @@ var only = map[string][]string{
 	"github.com/hashicorp/": {"mesh", "mesh/meshtest"},
 	"go.etcd.io/etcd/":      {"collectors"},
 	"k8s.io/":               {"collectors", "smoke"},
-	"github.com/moby/":      {"collectors"},
+	"github.com/moby/":      {"collectors", "smoke"},
 	"github.com/prometheus/exporter-toolkit/":                 {"internal/web", "internal/agent", "cmd/grapevine"},
 	"github.com/alecthomas/kingpin":                           {"cmd/grapevine"},
 	"go.yaml.in/yaml":                                         {"internal/config", "collectors", "docs/gen"},

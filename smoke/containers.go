@@ -1,0 +1,279 @@
+package smoke
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/grapevine-mesh/grapevine/collectors"
+	"github.com/grapevine-mesh/grapevine/health"
+)
+
+// The steps of a run without Kubernetes, in their order. StepStart, StepRun,
+// StepExec and StepDelete are among them.
+const (
+	StepRuntime = "runtime" // the container runtime answers
+	StepImage   = "image"   // it has the image, or takes it
+	StepSandbox = "sandbox" // CRI: it makes two sandboxes
+	StepNetwork = "network" // and a network; CRI: the sandboxes are on one
+	StepCreate  = "create"  // it makes a container in each
+	// StepStart: it starts them. StepRun: they run. StepExec: commands run in
+	// them, and their servers answer.
+	StepOverTCP = "tcp" // they reach each other, both ways
+	StepOverUDP = "udp"
+	StepName    = "name" // Docker: also by name
+	// StepDelete: all is gone.
+)
+
+// The container runtimes that a run can be made by.
+const (
+	Docker = "docker"
+	CRI    = "cri"
+)
+
+// ContainerOptions say by which container runtime a run is made, and how.
+type ContainerOptions struct {
+	Runtime string // Docker or CRI
+	// Socket is the path of the runtime's on the node; empty: looked for as the
+	// check of the same name does.
+	Socket string
+	Paths  collectors.Paths
+	Node   string
+	// Binary is the path of a static grapevine, which Docker is given for the
+	// time of the run when it has no image. CRI has no way to take one.
+	Binary string
+	Told   func(Step) // as that of Options
+}
+
+// RunContainers makes one run by a container runtime of this node and no other:
+// two containers on one network that talk with each other. It clears up
+// afterwards, also when ctx ends before its time. The error wraps
+// collectors.ErrAbsent when there is no runtime to ask, and says where it has
+// looked. Of the settings it takes Image, Deadline and Patience.
+func RunContainers(ctx context.Context, s Settings, o ContainerOptions) (Report, error) {
+	for attempt := 1; ; attempt++ {
+		r, err := newContainerRun(ctx, s, o)
+		if err != nil {
+			return Report{}, err
+		}
+		again := r.do(ctx, attempt == maxAttempts)
+		if err := r.runtime.Close(); err != nil {
+			return Report{}, err
+		}
+		if !again {
+			return r.report, nil
+		}
+	}
+}
+
+// maxAttempts is how often a run is made when somebody else ends what it runs.
+const maxAttempts = 3
+
+// containerRuntime is what makes containers, for one run.
+type containerRuntime interface {
+	// Socket, Unreachable and Fault are those of collectors.Docker and CRI.
+	Socket() string
+	Unreachable() bool
+	Fault(request string, err error, waited time.Duration) (health.Status, string)
+	Close() error
+
+	title() string // begins a sentence
+	ask(ctx context.Context) error
+	// steps bring the containers up.
+	steps() []containerStep
+	talks() []talk
+	// addrs are those of the containers, once they run.
+	addrs() [2]netip.Addr
+	// exec runs a command in a container and returns what it writes.
+	exec(ctx context.Context, container int, command []string) ([]byte, error)
+	// disturbed tells whether err, of the newest step, comes of somebody else's
+	// ending what the run has made.
+	disturbed(ctx context.Context, err error) bool
+	// things lists what runs have made and is there: that of this run, and of
+	// runs that are over.
+	things(ctx context.Context) ([]thing, error)
+}
+
+// thing is what a run has made in a container runtime.
+type thing struct {
+	name   string // for a person: "container grapevine-smoke-1f-a"
+	labels map[string]string
+	remove func(ctx context.Context) error
+}
+
+// containerStep is one of the steps that bring the containers up.
+type containerStep struct {
+	name string
+	// doing words it: "make a network".
+	doing string
+	do    func(ctx context.Context) error
+}
+
+// blamed is an error that speaks against another step than the one it has
+// come up in: that one is well.
+type blamed struct {
+	step string
+	error
+}
+
+// sides name the two containers.
+var sides = [2]string{"a", "b"}
+
+// containerRun is one run under way.
+type containerRun struct {
+	course
+	runtime containerRuntime
+	key     string
+	touched bool // something may have been made
+	silent  bool // the runtime has not answered
+}
+
+func newContainerRun(ctx context.Context, s Settings, o ContainerOptions) (*containerRun, error) {
+	r := &containerRun{key: random(32)}
+	r.course = course{s: s, told: o.Told, outer: ctx}
+	r.report = Report{Run: random(5), Began: time.Now(), Nodes: []string{o.Node}}
+	task := Task{Key: r.key, Run: r.report.Run, Seconds: s.Deadline.Seconds()}
+	b := bounds{run: r.report.Run, until: r.report.Began.Add(s.Deadline + margin)}
+	var err error
+	switch o.Runtime {
+	case Docker:
+		r.runtime, err = openDocker(s, o, task, b)
+	case CRI:
+		r.runtime, err = openCRI(s, o, task, b)
+	default:
+		err = fmt.Errorf("%.40q is none of the container runtimes %s and %s", o.Runtime, Docker, CRI)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.report.Server = r.runtime.Socket()
+	names := []string{StepRuntime}
+	for _, step := range r.runtime.steps() {
+		names = append(names, step.name)
+	}
+	names = append(names, StepExec)
+	for _, t := range r.runtime.talks() {
+		names = append(names, t.step)
+	}
+	r.begin(append(names, StepDelete))
+	return r, nil
+}
+
+// do makes the run. It returns true when it should be made again, since what
+// it had made was ended by somebody else.
+func (r *containerRun) do(ctx context.Context, last bool) (again bool) {
+	working, cancel := context.WithTimeout(ctx, r.s.Deadline-r.s.Patience)
+	defer cancel()
+	disturbed := r.work(working)
+	if r.touched {
+		clearing, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.s.Patience)
+		defer cancel()
+		r.clear(clearing)
+	}
+	r.conclude("two containers were made by " + r.runtime.title() + ", talked and are gone again")
+	return disturbed && !last && ctx.Err() == nil
+}
+
+// work goes the way up to where it ends.
+func (r *containerRun) work(ctx context.Context) (disturbed bool) {
+	do := func(step containerStep) bool {
+		return r.step(ctx, step.name, func(ctx context.Context) verdict {
+			began := time.Now()
+			err := step.do(ctx)
+			var v verdict
+			if err != nil {
+				v, disturbed = r.judge(ctx, step, err, time.Since(began))
+			}
+			return v
+		})
+	}
+	if !do(containerStep{StepRuntime, "tell its version", r.runtime.ask}) {
+		return false
+	}
+	r.sweep(ctx)
+	r.touched = true
+	for _, step := range r.runtime.steps() {
+		if !do(step) {
+			return disturbed
+		}
+	}
+	if !do(containerStep{StepExec, "run a command in a container", r.greet}) {
+		return disturbed
+	}
+	return r.talk(ctx)
+}
+
+// judge words what err says of a step, which has taken that long.
+func (r *containerRun) judge(ctx context.Context, step containerStep, err error, took time.Duration) (v verdict, disturbed bool) {
+	defer func() { v.nodes = r.report.Nodes }()
+	title := r.runtime.title()
+	if b, ok := errors.AsType[blamed](err); ok {
+		r.record(step.name, took, verdict{})
+		step.name, err = b.step, b.error
+	}
+	switch {
+	case step.name == StepRuntime || r.runtime.Unreachable():
+		r.silent = true
+		status, text := r.runtime.Fault(step.name, err, took)
+		if step.name == StepRuntime && r.runtime.Unreachable() {
+			status = health.Unknown // there is nothing to ask
+		}
+		return verdictf(status, "%s %s", title, text), false
+	case ctx.Err() != nil:
+		if alive := r.alive(); alive == nil {
+			return verdictf(health.Critical, "%s answers, but did not get done within %.1f s: it was to %s", title, took.Seconds(), step.doing), false
+		}
+		r.silent = true
+		status, text := r.runtime.Fault(step.name, ctx.Err(), took)
+		return verdictf(status, "%s %s; it was to %s", title, text, step.doing), false
+	case r.runtime.disturbed(ctx, err):
+		return verdictf(health.Unknown, "somebody else has removed what %s was running for this run; the kubelet does that, within seconds, to what is none of its pods (%s)",
+			title, collectors.RuntimeCause(err, took)), true
+	}
+	if missing, ok := errors.AsType[collectors.NoImageError](err); ok {
+		return verdictf(health.Critical, "%s", missing.Reason), false
+	}
+	return verdictf(health.Critical, "%s cannot %s: %s", title, step.doing, collectors.RuntimeCause(err, took)), false
+}
+
+// alive tells whether the runtime answers at all.
+func (r *containerRun) alive() error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.outer), time.Second)
+	defer cancel()
+	return r.runtime.ask(ctx)
+}
+
+// The labels of all that is made. Nothing without untilLabel is ever removed.
+const (
+	containerRunLabel = "io.grapevine.smoke.run"
+	untilLabel        = "io.grapevine.smoke.until" // Unix time at which the run is over, by the node's clock
+)
+
+// bounds are those of a run.
+type bounds struct {
+	run   string
+	until time.Time
+}
+
+func (b bounds) labels() map[string]string {
+	return map[string]string{containerRunLabel: b.run, untilLabel: strconv.FormatInt(b.until.Unix(), 10)}
+}
+
+// name is that of what the run makes.
+func (b bounds) name(of ...string) string {
+	return strings.Join(append([]string{"grapevine-smoke", b.run}, of...), "-")
+}
+
+// tooFar is longer than any run may take: a clock was set back since.
+const tooFar = 24 * time.Hour
+
+// over tells whether the run that has made something is over at a time.
+func over(labels map[string]string, now time.Time) bool {
+	unix, err := strconv.ParseInt(labels[untilLabel], 10, 64)
+	until := time.Unix(unix, 0)
+	return err != nil || now.After(until) || until.Sub(now) > tooFar
+}
