@@ -15,7 +15,7 @@ import (
 
 // nodePage is how many nodes are asked for at a time: one takes some 10 kB,
 // and little of it is kept.
-const nodePage = 100
+const nodePage = 50
 
 // member is a node as the choice sees it.
 type member struct {

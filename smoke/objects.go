@@ -120,7 +120,8 @@ func (r *run) podObject(name, role, node string, task Task) *corev1.Pod {
 				AllowPrivilegeEscalation: pointer(false), ReadOnlyRootFilesystem: pointer(true),
 				Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 			},
-			TerminationMessagePath: terminationLog,
+			TerminationMessagePath:   terminationLog,
+			TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 		}},
 	}
 	if node != "" {

@@ -102,7 +102,7 @@ func (r *run) work(ctx context.Context) {
 		{StepLogs, r.s.Steps.Logs, r.logs}, {StepExec, r.s.Steps.Exec, r.exec},
 		{StepPolicy, r.s.Steps.Policy, r.policy}, {StepVolume, r.s.Steps.Volume, r.volume},
 	} {
-		if optional.on {
+		if optional.on && r.failedBelow(optional.name) == "" {
 			r.step(ctx, optional.name, optional.take)
 		}
 	}

@@ -139,7 +139,11 @@ func (r *run) chooseNodes(ctx context.Context) verdict {
 		}
 		return verdictf(health.Unknown, "no node can be used, of %d: %s", len(all), strings.Join(reasons, ", "))
 	case 1:
-		r.report.Notes = append(r.report.Notes, fmt.Sprintf("%s is the only node that can be used, of %d: the way between nodes is not proven", r.report.Nodes[0], len(all)))
+		only := fmt.Sprintf("%s is the only node that can be used, of %d", r.report.Nodes[0], len(all))
+		if len(r.o.Nodes) == 1 {
+			only = r.report.Nodes[0] + " is the only node that was asked for"
+		}
+		r.report.Notes = append(r.report.Notes, only+": the way between nodes is not proven")
 	}
 	return verdict{}
 }

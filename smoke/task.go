@@ -41,8 +41,6 @@ type Task struct {
 	Guarded Peer `json:"guarded,omitzero"`
 	// Dir is where a volume is mounted.
 	Dir string `json:"dir,omitempty"`
-	// Refusing is a server that a policy guards; Peer is one that none guards.
-	Refusing Peer `json:"refusing,omitzero"`
 	// EndSandbox lets a server, when its time is up, also end what keeps the
 	// sandbox: nobody else does where there is no kubelet.
 	EndSandbox bool `json:"end_sandbox,omitempty"`

@@ -29,7 +29,7 @@ func (v verdict) on(nodes ...string) verdict {
 }
 
 // passed tells whether the next step can be taken.
-func (v verdict) passed() bool { return v.status == health.OK || v.status == health.Warning }
+func (v verdict) passed() bool { return v.status == health.OK }
 
 // join makes one verdict of several: the worst, with the reasons of all that
 // are not well.
@@ -108,11 +108,8 @@ func (c *course) record(name string, took time.Duration, v verdict) {
 	if i < 0 {
 		return
 	}
-	for _, other := range hangsOn[name] {
-		if s, _ := c.report.Step(other); v.status != health.OK && s.Status == health.Critical {
-			v.status, v.reason = health.Unknown, "hangs on "+other+", which has failed: "+v.reason
-			break
-		}
+	if below := c.failedBelow(name); below != "" && v.status != health.OK {
+		v.status, v.reason = health.Unknown, "hangs on "+below+", which has failed: "+v.reason
 	}
 	s := &c.report.Steps[i]
 	s.Seconds += took.Seconds()
@@ -123,6 +120,17 @@ func (c *course) record(name string, took time.Duration, v verdict) {
 			c.told(*s)
 		}
 	}
+}
+
+// failedBelow is a step that has failed and without which this one cannot go
+// well; empty: none.
+func (c *course) failedBelow(name string) string {
+	for _, other := range hangsOn[name] {
+		if s, _ := c.report.Step(other); s.Status == health.Critical {
+			return other
+		}
+	}
+	return ""
 }
 
 // conclude makes one verdict of those of the steps. well is what to say when

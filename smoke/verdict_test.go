@@ -1,0 +1,100 @@
+package smoke
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/grapevine-mesh/grapevine/health"
+)
+
+// courseOf is a run with all its steps before it.
+func courseOf(t *testing.T, told func(Step)) *course {
+	s := Default()
+	c := &course{s: s, told: told, outer: t.Context()}
+	c.begin(s.steps())
+	return c
+}
+
+// What hangs on a step that has failed is not blamed.
+func TestTheRightStepIsRed(t *testing.T) {
+	t.Parallel()
+	c := courseOf(t, nil)
+	for _, name := range []string{StepAdmit, StepSchedule, StepStart, StepRun, StepTCP, StepUDP} {
+		c.record(name, time.Second, verdict{})
+	}
+	c.record(StepService, time.Second, verdictf(health.Critical, "from n1: silence").on("n1"))
+	c.record(StepDNS, time.Second, verdictf(health.Critical, "from n1: no such name"))
+	c.record(StepAPI, time.Second, verdict{})
+	c.conclude("fine")
+	var got []string
+	for _, s := range c.report.Steps {
+		if s.Status != health.OK {
+			got = append(got, s.Name+" "+s.Status.String()+" "+s.Reason)
+		}
+	}
+	want := []string{
+		"service critical from n1: silence",
+		"dns unknown hangs on service, which has failed: from n1: no such name",
+		"delete unknown not reached",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if c.report.Status != health.Critical || c.report.Reason != "service: from n1: silence" {
+		t.Errorf("%v: %s", c.report.Status, c.report.Reason)
+	}
+}
+
+// A step that is taken twice has the worse verdict, the time of both, and is
+// told again only when it got worse.
+func TestStepTakenTwice(t *testing.T) {
+	t.Parallel()
+	var told []string
+	c := courseOf(t, func(s Step) { told = append(told, s.Name+" "+s.Status.String()) })
+	c.record(StepRun, time.Second, verdict{})
+	c.record(StepRun, 2*time.Second, verdict{})
+	c.record(StepRun, time.Second, verdictf(health.Critical, "no"))
+	c.record(StepRun, time.Second, verdictf(health.Unknown, "who knows"))
+	if s, _ := c.report.Step(StepRun); s.Status != health.Critical || s.Reason != "no" || s.Seconds != 5 {
+		t.Errorf("%+v", s)
+	}
+	if !slices.Equal(told, []string{"run ok", "run critical"}) {
+		t.Errorf("told %q", told)
+	}
+}
+
+func TestJoin(t *testing.T) {
+	t.Parallel()
+	v := join([]verdict{
+		{}, verdictf(health.Critical, "a").on("n1"), verdictf(health.Critical, "a").on("n1"), verdictf(health.Warning, "b").on("n2", "n1"),
+	})
+	if v.status != health.Critical || v.reason != "a; b" || strings.Join(v.nodes, " ") != "n1 n2" {
+		t.Errorf("%+v", v)
+	}
+	if v := join(nil); v.status != health.OK || v.reason != "" {
+		t.Errorf("%+v", v)
+	}
+}
+
+// The client on the other node has asked the server there what arrives.
+func TestLostWay(t *testing.T) {
+	t.Parallel()
+	yes, no := true, false
+	r := &run{course: course{report: Report{Nodes: []string{"n0", "n1"}}}}
+	seen := func(heard *bool) []Findings {
+		return []Findings{
+			{Node: "n0", Findings: []Finding{{Step: StepTCP, Fault: "silence"}}},
+			{Node: "n1", Findings: []Finding{{Step: StepTCP, Fault: "silence", Heard: heard}}},
+		}
+	}
+	for want, heard := range map[string]*bool{
+		"": nil, "what pods on n0 send does not arrive on n1": &no,
+		"what pods on n0 send arrives on n1, and the answers do not come back": &yes,
+	} {
+		if got := r.lostWay("n0", seen(heard)); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
