@@ -6,12 +6,12 @@ package smoke
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // DefaultImage is what smoke-image prints. Its tag is the version of what the
@@ -75,11 +75,15 @@ func Default() Settings {
 	}
 }
 
-var (
-	label     = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
-	subdomain = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
-	reference = regexp.MustCompile(`^[a-zA-Z0-9][-a-zA-Z0-9._:/@]{0,499}$`)
-)
+// isReference tells whether s can be the name of an image; the runtime knows it
+// better.
+func isReference(s string) bool {
+	return s != "" && len(s) <= 500 && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune("\"'`$;&|<>\\", r)
+	})
+}
+
+func isSubdomain(s string) bool { return len(validation.IsDNS1123Subdomain(s)) == 0 }
 
 // Validate names the first impossible value by its key.
 func (s *Settings) Validate() error {
@@ -87,15 +91,15 @@ func (s *Settings) Validate() error {
 	switch {
 	case s.Interval < time.Minute || s.Interval > 24*time.Hour:
 		return fmt.Errorf("interval: %v is not between 1m and 24h", s.Interval)
-	case !label.MatchString(s.Namespace):
+	case len(validation.IsDNS1123Label(s.Namespace)) > 0:
 		return fmt.Errorf("namespace: %.80q is no name of a namespace", s.Namespace)
 	case s.Namespace == "default" || strings.HasPrefix(s.Namespace, "kube-"):
 		return fmt.Errorf("namespace: %q is that of others; give the smoke tests one of their own", s.Namespace)
-	case !reference.MatchString(s.Image):
+	case !isReference(s.Image):
 		return fmt.Errorf("image: %.80q is no name of an image", s.Image)
 	case !slices.Contains(policies, s.PullPolicy):
 		return fmt.Errorf("pull_policy: %.40q is none of %s", s.PullPolicy, strings.Join(policies, ", "))
-	case s.PriorityClass != "" && !subdomain.MatchString(s.PriorityClass):
+	case s.PriorityClass != "" && !isSubdomain(s.PriorityClass):
 		return fmt.Errorf("priority_class: %.80q is no name of a priority class", s.PriorityClass)
 	case s.Patience < 2*time.Second || s.Patience > 5*time.Minute:
 		return fmt.Errorf("patience: %v is not between 2s and 5m", s.Patience)
@@ -103,7 +107,7 @@ func (s *Settings) Validate() error {
 		return fmt.Errorf("deadline: %v is less than three times the patience of a step, %v", s.Deadline, s.Patience)
 	case s.Deadline > s.Interval:
 		return fmt.Errorf("deadline: %v is longer than the interval, %v", s.Deadline, s.Interval)
-	case s.Steps.StorageClass != "" && !subdomain.MatchString(s.Steps.StorageClass):
+	case s.Steps.StorageClass != "" && !isSubdomain(s.Steps.StorageClass):
 		return fmt.Errorf("steps: storage_class: %.80q is no name of a storage class", s.Steps.StorageClass)
 	case s.Steps.StorageClass != "" && !s.Steps.Volume:
 		return errors.New("steps: storage_class: is of no use without volume: true")
