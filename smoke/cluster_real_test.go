@@ -382,10 +382,10 @@ webhooks:
 		s := in("smoke-image")
 		s.Image = "registry.invalid/grapevine:none"
 		r := makeRun(t, t.Context(), admin, s, Options{})
-		wants(t, r, StepRun, health.Critical, "node-", "registry.invalid/grapevine:none", "grapevine smoke-image | ctr")
+		wants(t, r, StepRuntime, health.Critical, "node-", "registry.invalid/grapevine:none", "grapevine smoke-image | ctr")
 		nothingLeft(t, cluster, "smoke-image")
 		s.Image, s.PullPolicy = "grapevine:none", "Never"
-		wants(t, makeRun(t, t.Context(), admin, s, Options{}), StepRun, health.Critical, "ErrImageNeverPull")
+		wants(t, makeRun(t, t.Context(), admin, s, Options{}), StepRuntime, health.Critical, "ErrImageNeverPull")
 	})
 	t.Run("a cordoned node and a tainted one", func(t *testing.T) {
 		kubectl(t, "cordon", "node-0")

@@ -13,16 +13,16 @@ import (
 	"github.com/grapevine-mesh/grapevine/health"
 )
 
-// The steps of a run without Kubernetes, in their order. StepStart, StepRun,
-// StepExec and StepDelete are among them.
+// The steps of a run without Kubernetes, in their order. StepStart,
+// StepRuntime, StepExec and StepDelete are among them.
 const (
-	StepRuntime = "runtime" // the container runtime answers
+	StepAnswer  = "answer"  // the container runtime answers
 	StepImage   = "image"   // it has the image, or takes it
 	StepSandbox = "sandbox" // CRI: it makes two sandboxes
 	StepNetwork = "network" // and a network; CRI: the sandboxes are on one
 	StepCreate  = "create"  // it makes a container in each
-	// StepStart: it starts them. StepRun: they run. StepExec: commands run in
-	// them, and their servers answer.
+	// StepStart: it starts them. StepRuntime: they run. StepExec: commands run
+	// in them, and their servers answer.
 	StepOverTCP = "tcp" // they reach each other, both ways
 	StepOverUDP = "udp"
 	StepName    = "name" // Docker: also by name
@@ -151,7 +151,7 @@ func newContainerRun(ctx context.Context, s Settings, o ContainerOptions) (*cont
 		return nil, err
 	}
 	r.report.Server = r.runtime.Socket()
-	names := []string{StepRuntime}
+	names := []string{StepAnswer}
 	for _, step := range r.runtime.steps() {
 		names = append(names, step.name)
 	}
@@ -191,7 +191,7 @@ func (r *containerRun) work(ctx context.Context) (disturbed bool) {
 			return v
 		})
 	}
-	if !do(containerStep{StepRuntime, "tell its version", r.runtime.ask}) {
+	if !do(containerStep{StepAnswer, "tell its version", r.runtime.ask}) {
 		return false
 	}
 	r.sweep(ctx)
@@ -216,10 +216,10 @@ func (r *containerRun) judge(ctx context.Context, step containerStep, err error,
 		step.name, err = b.step, b.error
 	}
 	switch {
-	case step.name == StepRuntime || r.runtime.Unreachable():
+	case step.name == StepAnswer || r.runtime.Unreachable():
 		r.silent = true
 		status, text := r.runtime.Fault(step.name, err, took)
-		if step.name == StepRuntime && r.runtime.Unreachable() {
+		if step.name == StepAnswer && r.runtime.Unreachable() {
 			status = health.Unknown // there is nothing to ask
 		}
 		return verdictf(status, "%s %s", title, text), false

@@ -49,7 +49,7 @@ func (c *criRuntime) steps() []containerStep {
 		{StepNetwork, "give the sandboxes a network", c.readAddresses},
 		{StepCreate, "make a container", c.create},
 		{StepStart, "start a container", c.start},
-		{StepRun, "run the containers", c.awaitRunning},
+		{StepRuntime, "run the containers", c.awaitRunning},
 	}
 }
 

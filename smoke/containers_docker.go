@@ -51,7 +51,7 @@ func (d *dockerRuntime) steps() []containerStep {
 		{StepNetwork, "make a network", d.makeNetwork},
 		{StepCreate, "make a container", d.create},
 		{StepStart, "start a container", d.start},
-		{StepRun, "run the containers", d.awaitRunning},
+		{StepRuntime, "run the containers", d.awaitRunning},
 	}
 }
 

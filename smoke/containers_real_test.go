@@ -185,4 +185,3 @@ func TestCRIContainers(t *testing.T) {
 	expectGreen(t, r)
 	c.expectNothingLeft(t)
 }
-

@@ -18,7 +18,7 @@ func TestKilledOnARealCluster(t *testing.T) {
 	t.Parallel()
 	cluster := needCluster(t, real.ClusterOptions{Nodes: 2})
 	binary := filepath.Join(filepath.Dir(imageTar(t)), "grapevine")
-	steps := []string{StepAdmit, StepSchedule, StepStart, StepRun, StepTCP, StepAPI}
+	steps := []string{StepAdmit, StepSchedule, StepStart, StepRuntime, StepTCP, StepAPI}
 	var killed sync.WaitGroup
 	for _, step := range steps {
 		killed.Go(func() {

@@ -12,7 +12,7 @@ const (
 	StepAdmit    = "admit"    // the API server takes the pods
 	StepSchedule = "schedule" // the scheduler binds them
 	StepStart    = "start"    // the kubelets take them
-	StepRun      = "run"      // the container runtimes run them
+	StepRuntime  = "runtime"  // the container runtimes run them
 	StepTCP      = "pod-tcp"  // they reach each other, both ways
 	StepUDP      = "pod-udp"
 	StepService  = "service" // they reach each other by a cluster address
@@ -27,7 +27,7 @@ const (
 
 // Steps are the names of those that a run takes, in their order.
 func (s *Settings) steps() []string {
-	all := []string{StepAdmit, StepSchedule, StepStart, StepRun, StepTCP, StepUDP, StepService}
+	all := []string{StepAdmit, StepSchedule, StepStart, StepRuntime, StepTCP, StepUDP, StepService}
 	for _, optional := range []struct {
 		name string
 		on   bool

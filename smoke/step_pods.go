@@ -49,7 +49,7 @@ func (r *run) bringUp(ctx context.Context, names []string, wanted func(*corev1.P
 		return r.await(ctx, names, bound, r.whyUnbound)
 	}) && r.step(ctx, StepStart, func(ctx context.Context) verdict {
 		return r.awaitTaken(ctx, names)
-	}) && r.step(ctx, StepRun, func(ctx context.Context) verdict {
+	}) && r.step(ctx, StepRuntime, func(ctx context.Context) verdict {
 		return r.await(ctx, names, wanted, r.whyNotRunning)
 	})
 }
@@ -154,13 +154,13 @@ func (r *run) renewed(ctx context.Context, node string) time.Time {
 }
 
 // whyNotTaken tells a kubelet that is dead from one that waits for its
-// container runtime: that is the fault of the runtime, and of the step run.
+// container runtime: that is the fault of the runtime, and of the step runtime.
 func (r *run) whyNotTaken(ctx context.Context, p *corev1.Pod, before, looked time.Time) verdict {
 	node := p.Spec.NodeName
 	after := r.renewed(ctx, node)
 	lives := !before.IsZero() && after.After(before)
 	if waits := r.complaint(ctx, node); lives && waits != "" {
-		r.record(StepRun, 0, verdictf(health.Critical, "the container runtime on %s does not do its work: the kubelet says %s", node, waits).on(node))
+		r.record(StepRuntime, 0, verdictf(health.Critical, "the container runtime on %s does not do its work: the kubelet says %s", node, waits).on(node))
 		return verdictf(health.Unknown, "the kubelet on %s is alive, and does not take the pod %s/%s: %s", node, p.Namespace, p.Name, waits).on(node)
 	}
 	reason := fmt.Sprintf("the kubelet on %s has not taken the pod %s/%s", node, p.Namespace, p.Name)

@@ -18,7 +18,7 @@ func (r *run) judgeTalk() {
 	for i, name := range r.podNames(roleClient) {
 		f, err := findingsOf(known[name])
 		if err != nil {
-			r.record(StepRun, 0, verdictf(health.Critical, "the client on %s has left no result: %v", r.report.Nodes[i], err).on(r.report.Nodes[i]))
+			r.record(StepRuntime, 0, verdictf(health.Critical, "the client on %s has left no result: %v", r.report.Nodes[i], err).on(r.report.Nodes[i]))
 			return
 		}
 		f.Node = r.report.Nodes[i]

@@ -64,7 +64,7 @@ var hangsOn = map[string][]string{
 	StepDNS:     {StepTCP, StepUDP, StepService},
 	StepAPI:     {StepService},
 	StepPolicy:  {StepTCP},
-	StepDelete:  {StepStart, StepRun},
+	StepDelete:  {StepStart, StepRuntime},
 }
 
 // course is the way of a run through its steps.

@@ -21,7 +21,7 @@ func courseOf(t *testing.T, told func(Step)) *course {
 func TestTheRightStepIsRed(t *testing.T) {
 	t.Parallel()
 	c := courseOf(t, nil)
-	for _, name := range []string{StepAdmit, StepSchedule, StepStart, StepRun, StepTCP, StepUDP} {
+	for _, name := range []string{StepAdmit, StepSchedule, StepStart, StepRuntime, StepTCP, StepUDP} {
 		c.record(name, time.Second, verdict{})
 	}
 	c.record(StepService, time.Second, verdictf(health.Critical, "from n1: silence").on("n1"))
@@ -53,14 +53,14 @@ func TestStepTakenTwice(t *testing.T) {
 	t.Parallel()
 	var told []string
 	c := courseOf(t, func(s Step) { told = append(told, s.Name+" "+s.Status.String()) })
-	c.record(StepRun, time.Second, verdict{})
-	c.record(StepRun, 2*time.Second, verdict{})
-	c.record(StepRun, time.Second, verdictf(health.Critical, "no"))
-	c.record(StepRun, time.Second, verdictf(health.Unknown, "who knows"))
-	if s, _ := c.report.Step(StepRun); s.Status != health.Critical || s.Reason != "no" || s.Seconds != 5 {
+	c.record(StepRuntime, time.Second, verdict{})
+	c.record(StepRuntime, 2*time.Second, verdict{})
+	c.record(StepRuntime, time.Second, verdictf(health.Critical, "no"))
+	c.record(StepRuntime, time.Second, verdictf(health.Unknown, "who knows"))
+	if s, _ := c.report.Step(StepRuntime); s.Status != health.Critical || s.Reason != "no" || s.Seconds != 5 {
 		t.Errorf("%+v", s)
 	}
-	if !slices.Equal(told, []string{"run ok", "run critical"}) {
+	if !slices.Equal(told, []string{"runtime ok", "runtime critical"}) {
 		t.Errorf("told %q", told)
 	}
 }

@@ -91,10 +91,10 @@ func TestSmokeBadInput(t *testing.T) {
 
 func TestPrintSmoke(t *testing.T) {
 	r := smoke.Report{
-		Status: health.Critical, Reason: "run: on n2 there is no image", Server: "10.0.0.1:6443", Namespace: "ns", Nodes: []string{"n1", "n2"}, Seconds: 12.5,
+		Status: health.Critical, Reason: "runtime: on n2 there is no image", Server: "10.0.0.1:6443", Namespace: "ns", Nodes: []string{"n1", "n2"}, Seconds: 12.5,
 		Skipped: []smoke.Skipped{{Node: "n3", Reason: "cordoned"}}, Leftovers: []string{"pods/a"}, Swept: []string{"jobs/b"}, Notes: []string{"so it is"},
 		Steps: []smoke.Step{
-			{Name: "admit", Seconds: 0.25}, {Name: "run", Status: health.Critical, Seconds: 8, Reason: "on n2 there is no <image>", Nodes: []string{"n2"}},
+			{Name: "admit", Seconds: 0.25}, {Name: "runtime", Status: health.Critical, Seconds: 8, Reason: "on n2 there is no <image>", Nodes: []string{"n2"}},
 			{Name: "dns", Status: health.Unknown, Reason: "not reached"},
 		},
 	}
@@ -103,7 +103,7 @@ func TestPrintSmoke(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"CRITICAL - run: on n2 there is no image\n", "OK        admit  0.25s", "UNKNOWN   dns    0.00s  not reached\n",
+		"CRITICAL - runtime: on n2 there is no image\n", "OK        admit    0.25s", "UNKNOWN   dns      0.00s  not reached\n",
 		"nodes: n1, n2\n", "not covered: n3, cordoned\n", "so it is\n", "earlier runs had left: jobs/b\n", "left behind in ns: pods/a\n",
 	} {
 		if !strings.Contains(text.String(), want) {
