@@ -89,7 +89,7 @@ var codecs = sync.OnceValue(func() runtime.NegotiatedSerializer {
 // none. An API server that is busy (429) is asked once more.
 func (c *Client) request(method string, on resource, namespace string) *rest.Request {
 	client, base := c.api.Client()
-	path := "/apis/" + on.GroupVersion.String()
+	path := "/apis/" + on.String()
 	if on.Group == "" {
 		path = "/api/" + on.Version
 	}

@@ -25,9 +25,9 @@ func TestSettings(t *testing.T) {
 		"deadline: 40s is less than three times the patience": func(s *Settings) {
 			s.Deadline = 40 * time.Second
 		},
-		"deadline: 10m0s is longer than the interval":            func(s *Settings) { s.Deadline = 10 * time.Minute },
-		"steps: storage_class: is of no use without volume":      func(s *Settings) { s.Steps.StorageClass = "fast" },
-		`steps: storage_class: "!" is no name of a storage clas`: func(s *Settings) { s.Steps.StorageClass, s.Steps.Volume = "!", true },
+		"deadline: 10m0s is longer than the interval":          func(s *Settings) { s.Deadline = 10 * time.Minute },
+		"steps: storage_class: is of no use without volume":    func(s *Settings) { s.Steps.StorageClass = "fast" },
+		`steps: storage_class: "!" is no name of a storage cl`: func(s *Settings) { s.Steps.StorageClass, s.Steps.Volume = "!", true },
 	} {
 		s := Default()
 		edit(&s)
