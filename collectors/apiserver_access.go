@@ -126,12 +126,14 @@ func serviceAddress() string {
 	return net.JoinHostPort(host, port)
 }
 
+const userAgent = "grapevine"
+
 // client returns an HTTP client with the credentials, and the transport whose
 // idle connections are to be closed in the end: client-go's wrappers do not
 // pass that on.
 func (a apiAccess) client(serverName string) (*http.Client, *http.Transport, error) {
 	config := rest.CopyConfig(a.config)
-	config.UserAgent = "grapevine"
+	config.UserAgent = userAgent
 	if serverName != "" {
 		config.ServerName = serverName
 	}

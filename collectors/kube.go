@@ -168,5 +168,19 @@ func OpenKubeAPI(kubeconfig string, env Env) (*KubeAPI, error) {
 // has no timeout of its own.
 func (k *KubeAPI) Client() (*http.Client, *url.URL) { return k.api.renewed() }
 
+// Config holds the API server and the credentials as they are now, for what
+// cannot go by the client: WebSockets.
+func (k *KubeAPI) Config() *rest.Config {
+	_, _ = k.api.renewed()
+	k.api.mu.Lock()
+	defer k.api.mu.Unlock()
+	config := rest.CopyConfig(k.api.access.config)
+	config.UserAgent = userAgent
+	if config.Proxy == nil { // nor is the environment's taken
+		config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
+	}
+	return config
+}
+
 // Close ends the idle connections.
 func (k *KubeAPI) Close() error { return k.api.Close() }

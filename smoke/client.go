@@ -2,8 +2,6 @@ package smoke
 
 import (
 	"net/http"
-	"net/url"
-	"strings"
 	"sync"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -116,14 +114,4 @@ func (c *Client) create(on resource, namespace string, object runtime.Object) *r
 
 func (c *Client) delete(on resource, namespace, name string, o metav1.DeleteOptions) *rest.Request {
 	return c.request(http.MethodDelete, on, namespace).Name(name).Body(&o)
-}
-
-// raw is the URL of a subresource of a pod, for what the client library has no
-// use for.
-func (c *Client) raw(namespace, pod, subresource string, query url.Values) (*http.Client, *url.URL) {
-	client, base := c.api.Client()
-	target := *base
-	target.Path = strings.TrimSuffix(base.Path, "/") + "/api/v1/namespaces/" + namespace + "/pods/" + pod + "/" + subresource
-	target.RawQuery = query.Encode()
-	return client, &target
 }

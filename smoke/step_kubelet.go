@@ -2,16 +2,16 @@ package smoke
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/httpstream"
+	"k8s.io/client-go/tools/remotecommand"
 
 	"github.com/grapevine-mesh/grapevine/health"
 )
@@ -58,8 +58,8 @@ func (r *run) eachServer(look func(pod, node string) verdict) verdict {
 func (r *run) exec(ctx context.Context) verdict {
 	return r.eachServer(func(pod, node string) verdict {
 		out, err := r.c.exec(ctx, r.s.Namespace, pod, "/grapevine", "version")
-		switch refused, ok := errors.AsType[*execRefused](err); {
-		case ok && refused.code == http.StatusForbidden:
+		switch {
+		case apierrors.IsForbidden(err):
 			if missing := r.missingRights(ctx); missing != "" {
 				return verdictf(health.Unknown, "the API server %s does not allow this user to %s", r.report.Server, missing)
 			}
@@ -73,58 +73,37 @@ func (r *run) exec(ctx context.Context) verdict {
 	})
 }
 
-// execRefused is an answer of the API server in place of the change to a
-// WebSocket.
-type execRefused struct {
-	code int
-	text string
+// maxOutput bounds what is kept of what a program says, in bytes.
+const maxOutput = 4 << 10
+
+// head keeps the first bytes that are written to it.
+type head struct{ kept []byte }
+
+// Write implements io.Writer.
+func (h *head) Write(b []byte) (int, error) {
+	h.kept = append(h.kept, b[:min(len(b), maxOutput-len(h.kept))]...)
+	return len(b), nil
 }
 
-// Error implements error.
-func (e *execRefused) Error() string { return fmt.Sprintf("%d, %s", e.code, e.text) }
-
-// The channels of an exec, by the first byte of each message.
-const (
-	channelStdout = 1
-	channelStatus = 3
-)
-
 // exec runs a program in a pod and returns what it has said, once it has ended
-// well.
+// well. Any way to say no is an error of the API, if it is told as one.
 func (c *Client) exec(ctx context.Context, namespace, pod string, command ...string) (string, error) {
-	client, target := c.raw(namespace, pod, "exec", url.Values{"command": command, "container": {"smoke"}, "stdout": {"true"}, "stderr": {"true"}})
-	s, err := openWebSocket(ctx, client, target, "v5.channel.k8s.io, v4.channel.k8s.io")
+	config := c.api.Config()
+	target := c.request(http.MethodGet, pods, namespace).Name(pod).SubResource("exec").
+		Param("container", "smoke").Param("stdout", "true").URL()
+	target.RawQuery += "&" + url.Values{"command": command}.Encode()
+	// Version 5 came with Kubernetes 1.29.
+	program, err := remotecommand.NewWebSocketExecutorForProtocols(config, http.MethodGet, target.String(), "v5.channel.k8s.io", "v4.channel.k8s.io")
 	if err != nil {
 		return "", err
 	}
-	defer s.close()
-	var out strings.Builder
-	for {
-		message, err := s.next()
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = errors.New("the connection ended before the program did")
-			}
-			if ctx.Err() != nil {
-				err = ctx.Err()
-			}
-			return "", err
-		}
-		if len(message) == 0 {
-			continue
-		}
-		switch message[0] {
-		case channelStdout:
-			out.Write(message[1:])
-		case channelStatus:
-			var status metav1.Status
-			if err := json.Unmarshal(message[1:], &status); err != nil {
-				return "", fmt.Errorf("the end of the program: %w", err)
-			}
-			if status.Status != metav1.StatusSuccess {
-				return "", errors.New(status.Message)
-			}
-			return out.String(), nil
-		}
+	var out head
+	err = program.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &out})
+	if refused, ok := errors.AsType[*httpstream.UpgradeFailureError](err); ok {
+		err = refused.Cause
 	}
+	if err != nil {
+		return "", err // out may still be written to
+	}
+	return string(out.kept), nil
 }
