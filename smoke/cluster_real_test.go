@@ -103,7 +103,13 @@ func needClient(t *testing.T, kubeconfig string) *Client {
 func makeRun(ctx context.Context, t *testing.T, c *Client, s Settings, o Options) Report {
 	t.Helper()
 	must(t, s.Validate())
-	o.Told = func(step Step) { t.Logf("%-8s %-8s %5.2fs %s", step.Status, step.Name, step.Seconds, step.Reason) }
+	told := o.Told
+	o.Told = func(step Step) {
+		t.Logf("%-8s %-8s %5.2fs %s", step.Status, step.Name, step.Seconds, step.Reason)
+		if told != nil {
+			told(step)
+		}
+	}
 	report := Run(ctx, c, s, o)
 	t.Logf("%s: %s; nodes %v, skipped %v, notes %v, swept %v, leftovers %v, %.1f s", report.Status, report.Reason,
 		report.Nodes, report.Skipped, report.Notes, report.Swept, report.Leftovers, report.Seconds)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -67,13 +68,19 @@ func TestKilledOnARealCluster(t *testing.T) {
 	}
 }
 
-// What an earlier run has left, and the cluster has not removed, the next one
-// does; what is of a run under way it lets be.
+// A cluster of one node proves what one can. What an earlier run has left
+// there, and the cluster has not removed, the next one does; what is of a run
+// under way it lets be.
 func TestSweepOnARealCluster(t *testing.T) {
 	t.Parallel()
 	cluster := needCluster(t, real.ClusterOptions{Nodes: 1})
 	c := needClient(t, cluster.APIServer.Kubeconfig)
 	s := Default()
+	r := makeRun(t.Context(), t, c, s, Options{})
+	wantsGreen(t, r)
+	if !slices.Equal(r.Notes, []string{"node-0 is the only node that can be used, of 1: the way between nodes is not proven"}) {
+		t.Errorf("notes %q", r.Notes)
+	}
 	// Two runs that stop before they clear up.
 	begin := func() *run {
 		r := newRun(t.Context(), c, s, Options{})

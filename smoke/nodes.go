@@ -46,9 +46,9 @@ func unusable(n *corev1.Node) string {
 	os, arch := n.Status.NodeInfo.OperatingSystem, n.Status.NodeInfo.Architecture
 	switch {
 	case os != "" && os != "linux":
-		return "its operating system is " + os
+		return "of the operating system " + os
 	case arch != "" && arch != runtime.GOARCH:
-		return fmt.Sprintf("its architecture is %s, that of the image is %s", arch, runtime.GOARCH)
+		return fmt.Sprintf("of the architecture %s, and the image of %s", arch, runtime.GOARCH)
 	case n.DeletionTimestamp != nil:
 		return "being removed"
 	case n.Spec.Unschedulable:

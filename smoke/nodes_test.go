@@ -93,8 +93,8 @@ func TestUnusable(t *testing.T) {
 			n.Spec.Unschedulable = true
 			n.Spec.Taints = []corev1.Taint{{Key: "node.kubernetes.io/unschedulable", Effect: corev1.TaintEffectNoSchedule}}
 		}},
-		{"its operating system is windows", func(n *corev1.Node) { n.Status.NodeInfo.OperatingSystem = "windows" }},
-		{"its architecture is s390x, that of the image is ", func(n *corev1.Node) { n.Status.NodeInfo.Architecture = "s390x" }},
+		{"of the operating system windows", func(n *corev1.Node) { n.Status.NodeInfo.OperatingSystem = "windows" }},
+		{"of the architecture s390x, and the image of ", func(n *corev1.Node) { n.Status.NodeInfo.Architecture = "s390x" }},
 		{"not ready: its kubelet is silent", func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionUnknown }},
 		{"not ready: its kubelet has said nothing yet", func(n *corev1.Node) { n.Status.Conditions = nil }},
 		{"not ready: container runtime is down", func(n *corev1.Node) {

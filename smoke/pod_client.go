@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
@@ -148,6 +147,9 @@ func (t *Task) sayHello(ctx context.Context, addr netip.Addr) {
 // heardOther asks the server beside this client whether what the other node
 // sends arrives; nil: it does not say.
 func (t *Task) heardOther() *bool {
+	if t.Peer.Node == t.Node {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	for _, addr := range t.Beside.Addrs {
@@ -159,9 +161,8 @@ func (t *Task) heardOther() *bool {
 		var nodes map[string]bool
 		err = json.NewDecoder(io.LimitReader(c, 8<<10)).Decode(&nodes)
 		_ = c.Close() // all was read
-		if err == nil && t.Peer.Node != strings.TrimSpace(t.Node) {
-			is := nodes[t.Peer.Node]
-			return &is
+		if err == nil {
+			return pointer(nodes[t.Peer.Node])
 		}
 	}
 	return nil

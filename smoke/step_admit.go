@@ -133,11 +133,14 @@ func (r *run) chooseNodes(ctx context.Context) verdict {
 	r.report.Nodes = append(r.report.Nodes, choose(all, r.o.Turn)...)
 	switch len(r.report.Nodes) {
 	case 0:
+		if len(all) == 0 {
+			return verdictf(health.Unknown, "the cluster has no nodes")
+		}
 		var reasons []string
-		for _, s := range r.report.Skipped[:min(3, len(r.report.Skipped))] {
+		for _, s := range r.report.Skipped {
 			reasons = append(reasons, s.Node+" is "+s.Reason)
 		}
-		return verdictf(health.Unknown, "no node can be used, of %d: %s", len(all), strings.Join(reasons, ", "))
+		return verdictf(health.Unknown, "no node can be used, of %d: %s", len(all), some(reasons))
 	case 1:
 		only := fmt.Sprintf("%s is the only node that can be used, of %d", r.report.Nodes[0], len(all))
 		if len(r.o.Nodes) == 1 {

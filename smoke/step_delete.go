@@ -103,14 +103,14 @@ func (r *run) countLeftovers(ctx context.Context) {
 			return
 		}
 		r.report.Leftovers = nil
-		mine := false
+		waits := false
 		for _, l := range all {
 			if l.run == r.id || r.started.Sub(l.created) >= r.s.overdue() {
 				r.report.Leftovers = append(r.report.Leftovers, l.String())
-				mine = mine || l.run == r.id && l.on != pods
+				waits = waits || l.run == r.id && l.on != pods
 			}
 		}
-		if !mine {
+		if !waits {
 			return
 		}
 		select {

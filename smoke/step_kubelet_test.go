@@ -13,10 +13,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// clientOf is a client of a server that answers so.
+// clientOf is a client of a server that answers so, by TLS: no token is sent
+// without that.
 func clientOf(t *testing.T, answer http.HandlerFunc) *Client {
 	t.Helper()
-	s := httptest.NewTLSServer(answer) // no token is sent without TLS
+	s := httptest.NewTLSServer(answer)
 	t.Cleanup(s.Close)
 	path := filepath.Join(t.TempDir(), "config")
 	must(t, os.WriteFile(path, []byte(`apiVersion: v1
@@ -52,7 +53,9 @@ func TestExecRefused(t *testing.T) {
 
 func TestExecWithoutWebSocket(t *testing.T) {
 	t.Parallel()
-	c := clientOf(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no upgrades\nhere", http.StatusBadGateway) })
+	c := clientOf(t, func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "no upgrades\nhere", http.StatusBadGateway)
+	})
 	_, err := c.exec(t.Context(), "ns", "pod", "/grapevine")
 	if err == nil || !strings.HasSuffix(why(err), "(502 Bad Gateway): no upgrades here") {
 		t.Errorf("%v", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -91,13 +92,15 @@ func beyondHope(p *corev1.Pod) bool {
 		return true
 	}
 	c := container(p)
-	return c != nil && (c.State.Terminated != nil || c.State.Waiting != nil && imageAbsent(c.State.Waiting.Reason))
+	return c != nil && (c.State.Terminated != nil || c.State.Waiting != nil && lacksImage(c.State.Waiting.Reason))
 }
 
-// imageAbsent tells whether a container waits for an image that there is no
-// way to get.
-func imageAbsent(reason string) bool {
-	return slices.Contains([]string{"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"}, reason)
+// lacksImage tells whether a kubelet says in its own words that there is no
+// way to get the image.
+func lacksImage(said string) bool {
+	return slices.ContainsFunc([]string{"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"}, func(word string) bool {
+		return strings.Contains(said, word)
+	})
 }
 
 // whyUnbound says why a pod has no node.
@@ -194,12 +197,12 @@ const loadIt = "load it there: grapevine smoke-image | ctr -n k8s.io images impo
 func (r *run) whyNotRunning(ctx context.Context, p *corev1.Pod) verdict {
 	node, c := p.Spec.NodeName, container(p)
 	on := func(format string, args ...any) verdict {
-		return verdictf(health.Critical, "on %s "+format, append([]any{node}, args...)...).on(node)
+		return verdict{status: health.Critical, reason: fmt.Sprintf(format, args...), local: true}.on(node)
 	}
 	switch {
 	case c == nil && p.Status.Phase == corev1.PodFailed:
 		return on("the pod was refused: %s: %s", p.Status.Reason, clip(p.Status.Message, 300))
-	case c != nil && c.State.Waiting != nil && imageAbsent(c.State.Waiting.Reason):
+	case c != nil && c.State.Waiting != nil && lacksImage(c.State.Waiting.Reason):
 		return on("there is no image %s, and it cannot be pulled (%s: %s); %s", r.s.Image, c.State.Waiting.Reason, clip(c.State.Waiting.Message, 250), loadIt)
 	case c != nil && c.State.Terminated != nil:
 		end := c.State.Terminated
@@ -211,7 +214,9 @@ func (r *run) whyNotRunning(ctx context.Context, p *corev1.Pod) verdict {
 	defer cancel()
 	said, _ := r.c.said(ctx, p) // whoever may not read events learns less
 	switch {
-	case said.pulling || imageAbsent(said.reason):
+	case lacksImage(said.reason + " " + said.last):
+		return on("there is no image %s, and it cannot be pulled (%s); %s", r.s.Image, said.last, loadIt)
+	case said.pulling:
 		return on("there is no image %s, and it has not been pulled in %v; %s", r.s.Image, r.s.Patience, loadIt)
 	case said.last != "":
 		return on("the container of %s does not start: %s", p.Name, said.last)

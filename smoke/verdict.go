@@ -16,6 +16,7 @@ type verdict struct {
 	status health.Status
 	reason string
 	nodes  []string
+	local  bool // reason goes on after "on " and the nodes, which join puts there
 }
 
 func verdictf(status health.Status, format string, args ...any) verdict {
@@ -28,14 +29,22 @@ func (v verdict) on(nodes ...string) verdict {
 	return v
 }
 
+// text is the reason as a sentence.
+func (v verdict) text() string {
+	if v.local {
+		return "on " + strings.Join(v.nodes, " and ") + " " + v.reason
+	}
+	return v.reason
+}
+
 // passed tells whether the next step can be taken.
 func (v verdict) passed() bool { return v.status == health.OK }
 
 // join makes one verdict of several: the worst, with the reasons of all that
-// are not well.
+// are not well, each once.
 func join(all []verdict) verdict {
 	var joined verdict
-	var reasons []string
+	var distinct []verdict
 	for _, v := range all {
 		if v.status.WorseThan(joined.status) {
 			joined.status = v.status
@@ -43,17 +52,29 @@ func join(all []verdict) verdict {
 		if v.status == health.OK {
 			continue
 		}
-		if !slices.Contains(reasons, v.reason) {
-			reasons = append(reasons, v.reason)
+		joined.nodes = union(joined.nodes, v.nodes)
+		i := slices.IndexFunc(distinct, func(d verdict) bool { return d.reason == v.reason })
+		if i < 0 {
+			i, distinct = len(distinct), append(distinct, verdict{reason: v.reason, local: v.local})
 		}
-		for _, node := range v.nodes {
-			if !slices.Contains(joined.nodes, node) {
-				joined.nodes = append(joined.nodes, node)
-			}
+		distinct[i].nodes = union(distinct[i].nodes, v.nodes)
+	}
+	texts := make([]string, len(distinct))
+	for i, d := range distinct {
+		texts[i] = d.text()
+	}
+	joined.reason = strings.Join(texts, "; ")
+	return joined
+}
+
+// union appends what a lacks of b.
+func union(a, b []string) []string {
+	for _, s := range b {
+		if !slices.Contains(a, s) {
+			a = append(a, s)
 		}
 	}
-	joined.reason = strings.Join(reasons, "; ")
-	return joined
+	return a
 }
 
 // hangsOn are the steps that cannot go well when another has failed: they are

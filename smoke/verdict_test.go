@@ -73,6 +73,10 @@ func TestJoin(t *testing.T) {
 	if v.status != health.Critical || v.reason != "a; b" || strings.Join(v.nodes, " ") != "n1 n2" {
 		t.Errorf("%+v", v)
 	}
+	absent := verdict{status: health.Critical, reason: "there is no image", local: true}
+	if v := join([]verdict{absent.on("n1"), {}, absent.on("n2")}); v.reason != "on n1 and n2 there is no image" || len(v.nodes) != 2 {
+		t.Errorf("%+v", v)
+	}
 	if v := join(nil); v.status != health.OK || v.reason != "" {
 		t.Errorf("%+v", v)
 	}

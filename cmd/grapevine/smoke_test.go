@@ -55,6 +55,9 @@ func TestSmokeWithoutCluster(t *testing.T) {
 			if code != int(health.Unknown) || !strings.HasPrefix(first, "UNKNOWN - admit: ") || !strings.Contains(first, c.want) {
 				t.Errorf("exit code %d, printed %s", code, stdout)
 			}
+			if name != "nobody listens" { // the others take seconds each
+				return
+			}
 			for _, output := range []string{"json", "junit"} {
 				code, stdout, _ := execute(t, "smoke", kubeconfig(t, c.url), "-o", output)
 				var r smoke.Report
