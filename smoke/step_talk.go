@@ -64,7 +64,7 @@ func (r *run) judgeFinding(step, node string, found Finding, all []Findings) ver
 	fault := clip(found.Fault, 400)
 	if step == StepTCP || step == StepUDP {
 		v := verdictf(status, "from %s to %s: %s", node, r.otherThan(node), fault).on(node, r.otherThan(node))
-		if way := r.lostWay(node, all); way != "" && !found.Partly {
+		if way := r.lostWay(step, node, all); way != "" && !found.Partly {
 			v.reason += " (" + way + ")"
 		}
 		return v
@@ -83,14 +83,19 @@ func (r *run) otherThan(node string) string {
 }
 
 // lostWay tells requests that do not arrive from answers that do not: the
-// client on the other node has asked the server there what it has heard.
-func (r *run) lostWay(node string, all []Findings) string {
+// client on the other node has asked the server there what it has heard, which
+// is by UDP.
+func (r *run) lostWay(step, node string, all []Findings) string {
 	other := r.otherThan(node)
-	i := slices.IndexFunc(all, func(f Findings) bool { return f.Node == other })
-	if i < 0 || other == node {
+	of := func(node string) int { return slices.IndexFunc(all, func(f Findings) bool { return f.Node == node }) }
+	own, others := of(node), of(other)
+	switch {
+	case own < 0 || others < 0 || other == node:
 		return ""
+	case step == StepTCP && all[own].of(StepUDP).Fault == "":
+		return "UDP passes"
 	}
-	for _, found := range all[i].Findings {
+	for _, found := range all[others].Findings {
 		switch {
 		case found.Heard == nil:
 		case !*found.Heard:

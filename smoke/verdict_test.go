@@ -97,8 +97,13 @@ func TestLostWay(t *testing.T) {
 		"": nil, "what pods on n0 send does not arrive on n1": &no,
 		"what pods on n0 send arrives on n1, and the answers do not come back": &yes,
 	} {
-		if got := r.lostWay("n0", seen(heard)); got != want {
+		if got := r.lostWay(StepTCP, "n0", seen(heard)); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+	filtered := seen(&yes)
+	filtered[0].Findings = append(filtered[0].Findings, Finding{Step: StepUDP})
+	if got := r.lostWay(StepTCP, "n0", filtered); got != "UDP passes" {
+		t.Errorf("%q", got)
 	}
 }
