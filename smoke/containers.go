@@ -2,7 +2,6 @@ package smoke
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -35,6 +34,9 @@ const (
 	CRI    = "cri"
 )
 
+// WithoutCluster is what to tell who has no API server to ask.
+const WithoutCluster = "without a cluster, grapevine smoke --runtime=docker or --runtime=cri has two containers talk on one node"
+
 // ContainerOptions say by which container runtime a run is made, and how.
 type ContainerOptions struct {
 	Runtime string // Docker or CRI
@@ -61,9 +63,7 @@ func RunContainers(ctx context.Context, s Settings, o ContainerOptions) (Report,
 			return Report{}, err
 		}
 		again := r.do(ctx, attempt == maxAttempts)
-		if err := r.runtime.Close(); err != nil {
-			return Report{}, err
-		}
+		_ = r.runtime.Close() // the run is over
 		if !again {
 			return r.report, nil
 		}
@@ -120,6 +120,10 @@ type blamed struct {
 	error
 }
 
+// containerMargin is how long after its deadline a run is surely over. There is
+// one clock only.
+const containerMargin = 5 * time.Second
+
 // sides name the two containers.
 var sides = [2]string{"a", "b"}
 
@@ -128,8 +132,9 @@ type containerRun struct {
 	course
 	runtime containerRuntime
 	key     string
-	touched bool // something may have been made
-	silent  bool // the runtime has not answered
+	touched bool     // something may have been made
+	silent  bool     // the runtime has not answered
+	stuck   []string // of earlier runs; it could not be removed
 }
 
 func newContainerRun(ctx context.Context, s Settings, o ContainerOptions) (*containerRun, error) {
@@ -137,7 +142,7 @@ func newContainerRun(ctx context.Context, s Settings, o ContainerOptions) (*cont
 	r.course = course{s: s, told: o.Told, outer: ctx}
 	r.report = Report{Run: random(5), Began: time.Now(), Nodes: []string{o.Node}}
 	task := Task{Key: r.key, Run: r.report.Run, Seconds: s.Deadline.Seconds()}
-	b := bounds{run: r.report.Run, until: r.report.Began.Add(s.Deadline + margin)}
+	b := bounds{run: r.report.Run, until: r.report.Began.Add(s.Deadline + containerMargin)}
 	var err error
 	switch o.Runtime {
 	case Docker:
@@ -161,90 +166,6 @@ func newContainerRun(ctx context.Context, s Settings, o ContainerOptions) (*cont
 	}
 	r.begin(append(names, StepDelete))
 	return r, nil
-}
-
-// do makes the run. It returns true when it should be made again, since what
-// it had made was ended by somebody else.
-func (r *containerRun) do(ctx context.Context, last bool) (again bool) {
-	working, cancel := context.WithTimeout(ctx, r.s.Deadline-r.s.Patience)
-	defer cancel()
-	disturbed := r.work(working)
-	if r.touched {
-		clearing, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.s.Patience)
-		defer cancel()
-		r.clear(clearing)
-	}
-	r.conclude("two containers were made by " + r.runtime.title() + ", talked and are gone again")
-	return disturbed && !last && ctx.Err() == nil
-}
-
-// work goes the way up to where it ends.
-func (r *containerRun) work(ctx context.Context) (disturbed bool) {
-	do := func(step containerStep) bool {
-		return r.step(ctx, step.name, func(ctx context.Context) verdict {
-			began := time.Now()
-			err := step.do(ctx)
-			var v verdict
-			if err != nil {
-				v, disturbed = r.judge(ctx, step, err, time.Since(began))
-			}
-			return v
-		})
-	}
-	if !do(containerStep{StepAnswer, "tell its version", r.runtime.ask}) {
-		return false
-	}
-	r.sweep(ctx)
-	r.touched = true
-	for _, step := range r.runtime.steps() {
-		if !do(step) {
-			return disturbed
-		}
-	}
-	if !do(containerStep{StepExec, "run a command in a container", r.greet}) {
-		return disturbed
-	}
-	return r.talk(ctx)
-}
-
-// judge words what err says of a step, which has taken that long.
-func (r *containerRun) judge(ctx context.Context, step containerStep, err error, took time.Duration) (v verdict, disturbed bool) {
-	defer func() { v.nodes = r.report.Nodes }()
-	title := r.runtime.title()
-	if b, ok := errors.AsType[blamed](err); ok {
-		r.record(step.name, took, verdict{})
-		step.name, err = b.step, b.error
-	}
-	switch {
-	case step.name == StepAnswer || r.runtime.Unreachable():
-		r.silent = true
-		status, text := r.runtime.Fault(step.name, err, took)
-		if step.name == StepAnswer && r.runtime.Unreachable() {
-			status = health.Unknown // there is nothing to ask
-		}
-		return verdictf(status, "%s %s", title, text), false
-	case ctx.Err() != nil:
-		if alive := r.alive(); alive == nil {
-			return verdictf(health.Critical, "%s answers, but did not get done within %.1f s: it was to %s", title, took.Seconds(), step.doing), false
-		}
-		r.silent = true
-		status, text := r.runtime.Fault(step.name, ctx.Err(), took)
-		return verdictf(status, "%s %s; it was to %s", title, text, step.doing), false
-	case r.runtime.disturbed(ctx, err):
-		return verdictf(health.Unknown, "somebody else has removed what %s was running for this run; the kubelet does that, within seconds, to what is none of its pods (%s)",
-			title, collectors.RuntimeCause(err, took)), true
-	}
-	if missing, ok := errors.AsType[collectors.NoImageError](err); ok {
-		return verdictf(health.Critical, "%s", missing.Reason), false
-	}
-	return verdictf(health.Critical, "%s cannot %s: %s", title, step.doing, collectors.RuntimeCause(err, took)), false
-}
-
-// alive tells whether the runtime answers at all.
-func (r *containerRun) alive() error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.outer), time.Second)
-	defer cancel()
-	return r.runtime.ask(ctx)
 }
 
 // The labels of all that is made. Nothing without untilLabel is ever removed.

@@ -17,9 +17,16 @@ func (r *containerRun) sweep(ctx context.Context) {
 		return // the steps will tell
 	}
 	for _, t := range all {
-		if over(t.labels, time.Now()) && t.remove(ctx) == nil {
-			r.report.Swept = append(r.report.Swept, t.name)
+		if !over(t.labels, time.Now()) {
+			continue
 		}
+		began := time.Now()
+		if err := t.remove(ctx); err != nil {
+			r.stuck = append(r.stuck, t.name)
+			r.report.Notes = append(r.report.Notes, "an earlier run has left "+t.name+", and it cannot be removed: "+collectors.RuntimeCause(err, time.Since(began)))
+			continue
+		}
+		r.report.Swept = append(r.report.Swept, t.name)
 	}
 }
 
@@ -76,7 +83,7 @@ func (r *containerRun) remove(ctx context.Context) (left []string, err error) {
 
 // stillThere judges that not all was removed, with the error that came last.
 func (r *containerRun) stillThere(err error, took time.Duration) verdict {
-	const later = "; nothing of it runs after the deadline, and the next run removes it"
+	const later = "; its containers end by themselves at the deadline, and the next run removes what is left"
 	v := verdictf(health.Critical, "%s does not remove %s", r.runtime.title(), some(r.report.Leftovers))
 	switch {
 	case r.silent || r.runtime.Unreachable():

@@ -226,9 +226,21 @@ func (c *criRuntime) things(ctx context.Context) ([]thing, error) {
 	for _, s := range list.GetItems() {
 		if _, ours := s.GetLabels()[untilLabel]; ours {
 			all = append(all, thing{"sandbox " + s.GetMetadata().GetUid(), s.GetLabels(), func(ctx context.Context) error {
+				c.endServer(ctx, s.GetId())
 				return c.RemoveSandbox(ctx, s.GetId())
 			}})
 		}
 	}
 	return all, nil
+}
+
+// endServer lets the server in a sandbox end itself and what keeps the sandbox:
+// a removal that is broken off would leave that running. What fails here, the
+// removal tells.
+func (c *criRuntime) endServer(ctx context.Context, sandbox string) {
+	for i, id := range c.sandboxes {
+		if id == sandbox && c.containers[i] != "" {
+			_, _ = c.Runtime.StopContainer(ctx, &criv1.StopContainerRequest{ContainerId: c.containers[i], Timeout: 1})
+		}
+	}
 }

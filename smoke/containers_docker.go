@@ -74,7 +74,7 @@ func (d *dockerRuntime) exec(ctx context.Context, container int, command []strin
 func (d *dockerRuntime) disturbed(context.Context, error) bool { return false }
 
 // findImage takes the image that is there, and else gives Docker one for the
-// time of the run.
+// time of the run, unless another one was asked for.
 func (d *dockerRuntime) findImage(ctx context.Context) error {
 	short := strings.TrimPrefix(d.s.Image, "docker.io/")
 	list, err := d.ImageList(ctx, client.ImageListOptions{Filters: client.Filters{}.Add("reference", short)})
@@ -85,8 +85,8 @@ func (d *dockerRuntime) findImage(ctx context.Context) error {
 		d.image = short
 		return nil
 	}
-	if d.binary == "" {
-		return collectors.NoImageError{Reason: fmt.Sprintf("Docker has no image %s; load it: grapevine smoke-image | docker load", short)}
+	if d.binary == "" || d.s.Image != DefaultImage {
+		return collectors.NoImageError{Reason: fmt.Sprintf("Docker has no image %s; load it: grapevine smoke-image --name=%s | docker load", short, short)}
 	}
 	i, err := collectors.OpenBinaryImage(d.binary)
 	if err != nil {

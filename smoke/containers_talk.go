@@ -34,8 +34,15 @@ func (r *containerRun) client(container int) Task {
 	return Task{Key: r.key, Run: r.report.Run, Node: sides[container], Seconds: r.s.Patience.Seconds() / 2, Peer: self, Beside: self}
 }
 
-// both runs a client in both containers and returns what they have found.
+// both runs a client in both containers and returns what they have found. Ctrl-C
+// does not end them: Docker may take ten seconds to remove a container in which
+// it was just about to start a command.
 func (r *containerRun) both(ctx context.Context, tasks [2]Task) (found [2]Findings, err error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(context.WithoutCancel(ctx), deadline)
+		defer cancel()
+	}
 	var errs [2]error
 	var running sync.WaitGroup
 	for i, task := range tasks {
@@ -102,6 +109,10 @@ func (r *containerRun) talk(ctx context.Context) (disturbed bool) {
 	}
 	began := time.Now()
 	found, err := r.both(ctx, tasks)
+	if r.interrupted() {
+		r.record(talks[0].step, time.Since(began), verdictf(health.Unknown, "interrupted"))
+		return false
+	}
 	if err != nil {
 		took := time.Since(began)
 		v, disturbed := r.judge(ctx, containerStep{name: StepExec, doing: "run a command in a container"}, err, took)

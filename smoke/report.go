@@ -46,9 +46,10 @@ func (s *Settings) steps() []string {
 type Report struct {
 	Status health.Status `json:"status"` // of the worst step
 	Reason string        `json:"reason"` // of that step, or what went well
-	// Server is host:port of the API server that was asked.
+	// Server is host:port of the API server that was asked, or the socket of
+	// the container runtime.
 	Server    string    `json:"server"`
-	Namespace string    `json:"namespace"`
+	Namespace string    `json:"namespace,omitempty"`
 	Run       string    `json:"run"` // names the objects of this run
 	Began     time.Time `json:"began"`
 	Seconds   float64   `json:"seconds"`
@@ -57,7 +58,7 @@ type Report struct {
 	// Skipped are nodes on which no pod can be put now.
 	Skipped []Skipped `json:"skipped,omitempty"`
 	Steps   []Step    `json:"steps"`
-	// Notes are what a reader should know of a run that went well.
+	// Notes are what a reader should know besides.
 	Notes []string `json:"notes,omitempty"`
 	// Swept are objects of earlier runs that this one has removed, Leftovers
 	// those of this run and earlier ones that are still there.

@@ -18,8 +18,8 @@ import (
 	"github.com/grapevine-mesh/grapevine/health"
 )
 
-// firstAnswer is how long the API server may take for the first one: whoever
-// has no cluster to ask wants to know at once.
+// firstAnswer is how long the API server, or a container runtime, may take for
+// the first one: whoever has nobody to ask wants to know at once.
 const firstAnswer = 4 * time.Second
 
 // admitServers chooses the nodes, and makes all that can be made before the
@@ -113,6 +113,7 @@ func (r *run) chooseNodes(ctx context.Context) verdict {
 	all, err := r.c.members(first)
 	if err != nil {
 		if !answered(err) {
+			r.report.Notes = append(r.report.Notes, WithoutCluster)
 			return verdictf(health.Unknown, "the API server %s does not answer: %s", r.report.Server, why(err))
 		}
 		return r.refusal(ctx, "list nodes", err)

@@ -85,7 +85,8 @@ var hangsOn = map[string][]string{
 	StepDNS:     {StepTCP, StepUDP, StepService},
 	StepAPI:     {StepService},
 	StepPolicy:  {StepTCP},
-	StepDelete:  {StepStart, StepRuntime},
+	StepDelete:  {StepSandbox, StepNetwork, StepStart, StepRuntime},
+	StepOverUDP: {StepOverTCP},
 }
 
 // course is the way of a run through its steps.
@@ -113,13 +114,18 @@ func (c *course) step(ctx context.Context, name string, take func(context.Contex
 	took := time.Since(began)
 	switch {
 	case v.status == health.OK:
-	case c.outer.Err() != nil && errors.Is(context.Cause(c.outer), context.Canceled):
+	case c.interrupted():
 		v = verdictf(health.Unknown, "interrupted")
 	case ctx.Err() != nil && took < c.s.Patience/2:
 		v = verdictf(health.Unknown, "of the %v of the whole run, %.1fs were left for it: %s", c.s.Deadline, took.Seconds(), v.reason)
 	}
 	c.record(name, took, v)
 	return v.passed()
+}
+
+// interrupted tells whether who has asked for the run wants it no more.
+func (c *course) interrupted() bool {
+	return c.outer.Err() != nil && errors.Is(context.Cause(c.outer), context.Canceled)
 }
 
 // record adds what came of a step. One that is taken twice has the worse
