@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,8 @@ func smokeCommand(app *kingpin.Application, actions map[string]action) {
 	cmd.Flag("storage-class", "Storage class of the volume. Default: the cluster's.").StringVar(&s.Steps.StorageClass)
 	spanOf(cmd.Flag("deadline", "Ends the run, clearing up included."), s.Deadline.String(), &s.Deadline)
 	spanOf(cmd.Flag("patience", "How long one step may take."), s.Patience.String(), &s.Patience)
+	var containers smoke.ContainerOptions
+	runtimeFlags(cmd, &containers)
 	var paths collectors.Paths
 	pathFlags(cmd, &paths)
 	var output string
@@ -48,17 +51,26 @@ func smokeCommand(app *kingpin.Application, actions map[string]action) {
 			return 0, err
 		}
 		logging.TakeStandard(logger)
+		o.Told = func(step smoke.Step) { _, _ = fmt.Fprintln(stderr, strings.TrimSpace(stepLine(step))) }
+		switch {
+		case containers.Runtime == kubernetes && containers.Socket != "":
+			return 0, errors.New("--runtime.socket goes with --runtime=docker or --runtime=cri")
+		case containers.Runtime != kubernetes && len(o.Nodes) > 0:
+			return 0, errors.New("--node is for pods: --runtime=" + containers.Runtime + " uses this node")
+		case containers.Runtime != kubernetes:
+			containers.Paths, containers.Told = paths, o.Told
+			return smokeContainers(ctx, s, containers, stdout, output)
+		}
 		c, err := smoke.Open(s.Kubeconfig, collectors.Env{Node: hostname(), Paths: paths, Logger: logger})
 		switch {
 		case errors.Is(err, collectors.ErrAbsent): // no cluster to ask is an answer
-			report := smoke.Report{Status: health.Unknown, Reason: err.Error(), Namespace: s.Namespace, Began: time.Now(), Nodes: []string{}, Steps: []smoke.Step{}}
+			report := smoke.Report{Status: health.Unknown, Reason: err.Error() + "; " + smoke.WithoutCluster, Namespace: s.Namespace, Began: time.Now(), Nodes: []string{}, Steps: []smoke.Step{}}
 			return exitCode(report.Status), printSmoke(stdout, report, output)
 		case err != nil:
 			return 0, err
 		}
 		defer func() { _ = c.Close() }()
 		o.Turn = smoke.TurnAt(time.Now(), time.Second)
-		o.Told = func(step smoke.Step) { _, _ = fmt.Fprintln(stderr, strings.TrimSpace(stepLine(step))) }
 		report := smoke.Run(ctx, c, s, o)
 		return exitCode(report.Status), printSmoke(stdout, report, output)
 	}
@@ -96,7 +108,7 @@ func printSmoke(w io.Writer, r smoke.Report, output string) error {
 		more = append(more, "removed what earlier runs had left: "+strings.Join(r.Swept, ", "))
 	}
 	if len(r.Leftovers) > 0 {
-		more = append(more, "left behind in "+r.Namespace+": "+strings.Join(r.Leftovers, ", "))
+		more = append(more, "left behind in "+cmp.Or(r.Namespace, r.Server)+": "+strings.Join(r.Leftovers, ", "))
 	}
 	if len(more) > 0 {
 		_, _ = fmt.Fprintln(t)
