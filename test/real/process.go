@@ -187,9 +187,12 @@ func (p *Process) failure() error {
 	if err == nil {
 		err = errors.New("exit status 0")
 	}
+	return fmt.Errorf("%s ended (%w); its last words:\n%s", p.command.Name, err, p.lastWords())
+}
+
+func (p *Process) lastWords() string {
 	lines := strings.Split(strings.TrimSpace(p.Log()), "\n")
-	lines = lines[max(0, len(lines)-8):]
-	return fmt.Errorf("%s ended (%w); its last words:\n%s", p.command.Name, err, strings.Join(lines, "\n"))
+	return strings.Join(lines[max(0, len(lines)-8):], "\n")
 }
 
 func closed(c <-chan struct{}) bool {

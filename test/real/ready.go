@@ -33,7 +33,7 @@ func awaitReady(ctx context.Context, p *Process, probe func(context.Context) err
 			}
 			return p.failure()
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready: %w; last: %w", p.command.Name, context.Cause(ctx), err)
+			return fmt.Errorf("%s is not ready: %w; last: %w; its last words:\n%s", p.command.Name, context.Cause(ctx), err, p.lastWords())
 		case <-tick.C:
 		}
 	}
