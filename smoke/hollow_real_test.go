@@ -2,6 +2,7 @@ package smoke
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/grapevine-mesh/grapevine/health"
 	"github.com/grapevine-mesh/grapevine/test/real"
@@ -36,7 +38,7 @@ func TestTurnsOfHollowNodes(t *testing.T) {
 	group.SetLimit(atOnce)
 	for turn := range uint64(count / 2) {
 		group.Go(func() error {
-			r, err := scheduled(ctx, client, turn)
+			r, nodes, err := scheduled(ctx, plane, client, turn)
 			if err != nil {
 				return fmt.Errorf("turn %d: %w", turn, err)
 			}
@@ -45,7 +47,7 @@ func TestTurnsOfHollowNodes(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			for _, name := range r.Nodes {
+			for _, name := range nodes {
 				runs[name]++
 			}
 			return nil
@@ -60,23 +62,35 @@ func TestTurnsOfHollowNodes(t *testing.T) {
 	}
 }
 
-// scheduled ends a run when two nodes have got pods: what follows needs nodes
-// that run them.
-func scheduled(ctx context.Context, c *Client, turn uint64) (Report, error) {
+// scheduled ends a run when its pods are bound, and returns to what nodes: what
+// follows needs nodes that run them.
+func scheduled(ctx context.Context, plane *real.ControlPlane, c *Client, turn uint64) (r Report, nodes []string, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := Run(ctx, c, Default(), Options{Turn: turn, Told: func(s Step) {
+	var pods corev1.PodList
+	first := map[string]Step{} // verdicts, some of which the end makes worse
+	r = Run(ctx, c, Default(), Options{Turn: turn, Told: func(s Step) {
+		if _, told := first[s.Name]; told {
+			return
+		}
+		first[s.Name] = s
 		if s.Name == StepSchedule {
+			err = plane.APIServer.Get(ctx, "/api/v1/namespaces/"+Default().Namespace+"/pods", &pods)
 			cancel()
 		}
 	}})
 	for _, name := range []string{StepAdmit, StepSchedule, StepDelete} {
-		if step, _ := r.Step(name); step.Status != health.OK {
-			return r, fmt.Errorf("%s is %s: %s", name, step.Status, step.Reason)
+		if step, told := first[name]; !told || step.Status != health.OK {
+			return r, nil, fmt.Errorf("%s is %s: %s", name, step.Status, step.Reason)
 		}
 	}
-	if len(r.Nodes) != 2 || r.Nodes[0] == r.Nodes[1] {
-		return r, fmt.Errorf("the nodes are %v", r.Nodes)
+	for i := range pods.Items {
+		if p := &pods.Items[i]; p.Labels[runLabel] == r.Run {
+			nodes = append(nodes, p.Spec.NodeName)
+		}
 	}
-	return r, nil
+	if len(nodes) != 2 || nodes[0] == nodes[1] {
+		err = errors.Join(err, fmt.Errorf("the pods are on %q", nodes))
+	}
+	return r, nodes, err
 }
