@@ -161,16 +161,16 @@ func (r *run) renewed(ctx context.Context, node string) time.Time {
 func (r *run) whyNotTaken(ctx context.Context, p *corev1.Pod, before, looked time.Time) verdict {
 	node := p.Spec.NodeName
 	after := r.renewed(ctx, node)
-	lives := !before.IsZero() && after.After(before)
-	if waits := r.complaint(ctx, node); lives && waits != "" {
-		r.record(StepRuntime, 0, verdictf(health.Critical, "the container runtime on %s does not do its work: the kubelet says %s", node, waits).on(node))
-		return verdictf(health.Unknown, "the kubelet on %s is alive, and does not take the pod %s/%s: %s", node, p.Namespace, p.Name, waits).on(node)
+	if !before.IsZero() && after.After(before) {
+		kubelet := "renews its lease and takes no pod, as when its runtime hangs"
+		if complaint := r.complaint(ctx, node); complaint != "" { // which takes it minutes
+			kubelet = "says " + complaint
+		}
+		r.record(StepRuntime, 0, verdictf(health.Critical, "the container runtime on %s does not do its work: the kubelet there %s", node, kubelet).on(node))
+		return verdictf(health.Unknown, "the kubelet on %s has not taken the pod %s/%s, though it is alive: that is for its container runtime to answer for", node, p.Namespace, p.Name).on(node)
 	}
 	reason := fmt.Sprintf("the kubelet on %s has not taken the pod %s/%s", node, p.Namespace, p.Name)
-	switch watched := time.Since(looked); {
-	case lives:
-		reason += ", though it is alive: it renews its lease"
-	case !before.IsZero() && watched >= leaseGap:
+	if watched := time.Since(looked); !before.IsZero() && watched >= leaseGap {
 		reason += fmt.Sprintf(", nor renewed its lease for %d s: it is dead, hung or cut off", int(watched.Seconds()))
 	}
 	return verdictf(health.Critical, "%s", reason).on(node)
