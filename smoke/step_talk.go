@@ -69,6 +69,9 @@ func (r *run) judgeFinding(step, node string, found Finding, all []Findings) ver
 		}
 		return v
 	}
+	if step == StepService && r.failedBelow(step) == "" {
+		fault += "; look at kube-proxy on " + node + ", or at what stands in for it"
+	}
 	return verdictf(status, "from %s: %s", node, fault).on(node)
 }
 

@@ -81,7 +81,7 @@ func union(a, b []string) []string {
 // not blamed then.
 var hangsOn = map[string][]string{
 	StepUDP:     {StepTCP},
-	StepService: {StepTCP},
+	StepService: {StepTCP, StepUDP},
 	StepDNS:     {StepTCP, StepUDP, StepService},
 	StepAPI:     {StepService},
 	StepPolicy:  {StepTCP},

@@ -107,3 +107,21 @@ func TestLostWay(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// Only a service that does not lead to pods which reach each other is the
+// fault of what leads there.
+func TestServiceIsToBlame(t *testing.T) {
+	t.Parallel()
+	for below, want := range map[string]string{
+		"":      "critical from n1: silence; look at kube-proxy on n1, or at what stands in for it",
+		StepTCP: "unknown hangs on pod-tcp, which has failed: from n1: silence",
+		StepUDP: "unknown hangs on pod-udp, which has failed: from n1: silence",
+	} {
+		r := &run{course: *courseOf(t, nil)}
+		r.record(below, time.Second, verdictf(health.Critical, "lost"))
+		r.record(StepService, time.Second, r.judgeFinding(StepService, "n1", Finding{Step: StepService, Fault: "silence"}, nil))
+		if s, _ := r.report.Step(StepService); s.Status.String()+" "+s.Reason != want {
+			t.Errorf("with %q failed: %s %s", below, s.Status, s.Reason)
+		}
+	}
+}
