@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,9 +22,18 @@ type fault struct {
 	nodes  []string // that the step points at; empty: both may be to blame, or none
 }
 
-// A node's parts fail one after the other.
-func TestFaultsOfANode(t *testing.T) {
+// TestFaults waits for most of its time, so both halves take the room of one
+// test.
+func TestFaults(t *testing.T) {
 	t.Parallel()
+	var both sync.WaitGroup
+	both.Go(func() { t.Run("of a node", faultsOfANode) })
+	both.Go(func() { t.Run("of a cluster", faultsOfACluster) })
+	both.Wait()
+}
+
+// faultsOfANode are of its parts, one after the other.
+func faultsOfANode(t *testing.T) {
 	cluster := needCluster(t, real.ClusterOptions{Nodes: 2})
 	meet(t, cluster, []fault{
 		{
@@ -41,11 +51,10 @@ func TestFaultsOfANode(t *testing.T) {
 	})
 }
 
-// What nodes share fails, one after the other. Runs that were killed are there
-// all the while, and are gone at the end. A webhook that is down and an image
-// that is absent are in TestBadInputOnARealCluster.
-func TestFaultsOfACluster(t *testing.T) {
-	t.Parallel()
+// faultsOfACluster are of what nodes share, one after the other. Runs that were
+// killed are there all the while, and are gone at the end. A webhook that is
+// down and an image that is absent are in TestRealCluster.
+func faultsOfACluster(t *testing.T) {
 	cluster := needCluster(t, real.ClusterOptions{Nodes: 2})
 	began := time.Now()
 	gone := killRuns(t, cluster, 2*time.Minute)
