@@ -112,7 +112,8 @@ webhooks:
 `, "apply", "-f", "-")
 	var r Report
 	for range 20 { // the API server needs a moment to learn of it
-		if r = makeRun(t.Context(), t, c.admin, in("smoke-webhook"), Options{}); r.Status != health.OK {
+		r = makeRun(t.Context(), t, c.admin, in("smoke-webhook"), Options{})
+		if s, _ := r.Step(StepSchedule); s.Status != health.OK {
 			break
 		}
 	}
@@ -122,13 +123,14 @@ webhooks:
 
 func (c clusterTest) imageAbsent(t *testing.T) {
 	s := in("smoke-image")
-	s.Image = "registry.invalid/grapevine:none"
+	s.Image = "127.0.0.1:1/grapevine:none" // no registry listens there
 	r := makeRun(t.Context(), t, c.admin, s, Options{})
-	wants(t, r, StepRuntime, health.Critical, "node-", "registry.invalid/grapevine:none", "grapevine smoke-image | ctr")
+	wants(t, r, StepRuntime, health.Critical, "on node-", "there is no image 127.0.0.1:1/grapevine:none", "connection refused", "grapevine smoke-image | ctr")
 	nothingLeft(t, c.Cluster, s.Namespace)
 	s.Image, s.PullPolicy = "grapevine:none", "Never"
 	r = makeRun(t.Context(), t, c.admin, s, Options{})
 	wants(t, r, StepRuntime, health.Critical, "there is no image grapevine:none", "ErrImageNeverPull")
+	nothingLeft(t, c.Cluster, s.Namespace)
 }
 
 func (c clusterTest) unusableNodes(t *testing.T) {
