@@ -56,31 +56,43 @@ func (r *run) bringUp(ctx context.Context, names []string, wanted func(*corev1.P
 }
 
 // await waits until all pods are as wanted, one of them never will be, or ctx
-// ends. It asks why for each that is not.
+// ends. It asks why for each that is not, and had its time for it.
 func (r *run) await(ctx context.Context, names []string, wanted func(*corev1.Pod) bool, why func(context.Context, *corev1.Pod) verdict) verdict {
 	var behind []verdict
-	var stuck []*corev1.Pod
-	r.follower.until(ctx, func(known map[string]*corev1.Pod) bool {
-		behind, stuck = nil, nil
-		hopeless := false
+	var late, lost []*corev1.Pod // lost is what never will be
+	removed := false
+	settled := func(known map[string]*corev1.Pod) bool {
+		behind, late, lost, removed = nil, nil, nil, false
 		for _, name := range names {
 			switch p := known[name]; {
 			case p == nil:
 				behind = append(behind, verdictf(health.Unknown, "the pod %s/%s is gone, or not seen yet", r.s.Namespace, name))
 			case p.DeletionTimestamp != nil:
 				behind = append(behind, verdictf(health.Unknown, "somebody removes the pod %s/%s", r.s.Namespace, name))
-				hopeless = true
-			case !wanted(p):
-				stuck = append(stuck, p)
-				hopeless = hopeless || beyondHope(p)
+				removed = true
+			case wanted(p):
+			case beyondHope(p):
+				lost = append(lost, p)
+			default:
+				late = append(late, p)
 			}
 		}
-		return hopeless || len(stuck)+len(behind) == 0
-	})
-	if _, _, err := r.follower.state(); err != nil && len(stuck)+len(behind) > 0 {
+		return len(late)+len(behind) == 0
+	}
+	r.follower.until(ctx, func(known map[string]*corev1.Pod) bool { return settled(known) || removed || len(lost) > 0 })
+	if len(lost) > 0 && ctx.Err() == nil {
+		// What has befallen one is often about to befall the other.
+		soon, cancel := context.WithTimeout(ctx, time.Second)
+		r.follower.until(soon, settled)
+		cancel()
+		if ctx.Err() == nil {
+			late = nil
+		}
+	}
+	if _, _, err := r.follower.state(); err != nil && len(late)+len(lost)+len(behind) > 0 {
 		return verdictf(health.Unknown, "the API server %s tells nothing of the pods any more: %s", r.report.Server, clip(err.Error(), 200))
 	}
-	for _, p := range stuck {
+	for _, p := range slices.Concat(lost, late) {
 		behind = append(behind, why(ctx, p))
 	}
 	return join(behind)

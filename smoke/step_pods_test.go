@@ -1,6 +1,7 @@
 package smoke
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"testing"
@@ -8,6 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/grapevine-mesh/grapevine/health"
 )
 
 // What a pod that does not run is waiting for, by its status and its events.
@@ -61,6 +64,37 @@ func TestWhyNotRunning(t *testing.T) {
 		})
 		if v.text() != "on n1 "+want {
 			t.Errorf("%s, want %s", v.text(), want)
+		}
+	}
+}
+
+// When one pod is lost, another is blamed only if it is lost, too, soon after.
+func TestAwaitLostPods(t *testing.T) {
+	t.Parallel()
+	failed := corev1.PodStatus{Phase: corev1.PodFailed}
+	for want, later := range map[string]corev1.PodStatus{
+		"a": {}, "b": {Phase: corev1.PodRunning}, "a; b": failed,
+	} {
+		f := &follower{changed: make(chan struct{})}
+		put := func(name string, s corev1.PodStatus) {
+			f.tell(nil, func(known map[string]*corev1.Pod) {
+				known[name] = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: s}
+			})
+		}
+		first, second := "a", "b"
+		if want == "b" {
+			first, second = second, first
+		}
+		put(second, corev1.PodStatus{})
+		put(first, failed)
+		time.AfterFunc(100*time.Millisecond, func() { put(second, later) })
+		r := &run{course: course{s: Default()}, follower: f}
+		runs := func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodRunning }
+		v := r.await(t.Context(), []string{"a", "b"}, runs, func(_ context.Context, p *corev1.Pod) verdict {
+			return verdictf(health.Critical, "%s", p.Name)
+		})
+		if v.reason != want {
+			t.Errorf("%q is blamed, want %q", v.reason, want)
 		}
 	}
 }
