@@ -39,7 +39,7 @@ func StartHollowNodes(ctx context.Context, o HollowNodesOptions) ([]*HollowNode,
 	o.Log = shared(o.Log)
 	var all []*HollowNode
 	for i := range o.Count {
-		n, err := startHollowNode(ctx, fmt.Sprintf("hollow-%d", i), o)
+		n, err := startHollowNode(ctx, i, o)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("starting a hollow node: %w", err), stopHollowNodes(all))
 		}
@@ -57,20 +57,29 @@ func stopHollowNodes(all []*HollowNode) error {
 	return each(all, func(i int) error { return all[i].Stop() })
 }
 
-// hollowScript runs as what becomes kubemark. It writes to /tmp what it leaves
-// behind, so its own directory $1 is what it sees there, with the program $2
-// in it. And it asks for its own address by its name at every turn, so $1/hosts
-// is what it sees as /etc/hosts.
+// hollowScript runs as what becomes kubemark, of the user $2. It writes to /tmp
+// what it leaves behind, so its own directory $1 is what it sees there, with the
+// program $3 in it. And it asks for its own address by its name at every turn,
+// so $1/hosts is what it sees as /etc/hosts. A change of user would have it
+// outlive this program.
 const hollowScript = `set -e
 touch "$1/kubemark"
-mount --bind "$2" "$1/kubemark"
+chown -R "$2" "$1"
+mount --bind "$3" "$1/kubemark"
 mount --bind "$1/hosts" /etc/hosts
 mount --rbind "$1" /tmp
-shift 2
-exec /tmp/kubemark "$@"
+user=$2
+shift 3
+exec setpriv --reuid="$user" --clear-groups --pdeathsig=KILL -- /tmp/kubemark "$@"
 `
 
-func startHollowNode(ctx context.Context, name string, o HollowNodesOptions) (*HollowNode, error) {
+// hollowUsers is the user id of the first node. Each is another user, since one
+// may have 128 instances of inotify, and fifty nodes need a hundred: nothing
+// else would start beside them.
+const hollowUsers = 100_000
+
+func startHollowNode(ctx context.Context, i int, o HollowNodesOptions) (*HollowNode, error) {
+	name := fmt.Sprintf("hollow-%d", i)
 	n := &HollowNode{Name: name}
 	dir := filepath.Join(o.Dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -97,7 +106,7 @@ func startHollowNode(ctx context.Context, name string, o HollowNodesOptions) (*H
 			return err
 		}
 		n.URL = loopbackURL("http", ports[0])
-		args := append([]string{"--mount", "--", "/bin/sh", "-c", hollowScript, "sh", dir, o.Binary,
+		args := append([]string{"--mount", "--", "/bin/sh", "-c", hollowScript, "sh", dir, strconv.Itoa(hollowUsers+i), o.Binary,
 			"--morph=kubelet", "--name=" + name, "--kubeconfig=/tmp/kubeconfig", "--use-host-image-service=false",
 			"--kubelet-port=" + strconv.Itoa(ports[0]), "--kubelet-read-only-port=" + strconv.Itoa(ports[1])}, o.ExtraArgs...)
 		n.Process = NewProcess(Command{Name: name, Path: "/usr/bin/unshare", Args: args, Log: o.Log})
