@@ -19,6 +19,7 @@ type Report struct {
 	closed  bool
 	samples []Sample
 	results []health.Result
+	stands  []string // subjects
 
 	maintenance []Maintenance
 	families    []*dto.MetricFamily
@@ -78,6 +79,24 @@ func (r *Report) Verdict(subject string, status health.Status, reason string, ev
 			Subject: subject, Status: status, Reason: reason, Evidence: evidence, Observed: r.now(),
 		})
 	}
+}
+
+// Stands records that this run has not looked at a subject: what the last one
+// said of it stands, as old as it is, and is not confirmed by this one.
+// Nothing is recorded of a subject that nothing was said of.
+func (r *Report) Stands(subject string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.stands = append(r.stands, subject)
+	}
+}
+
+// Standing returns the subjects that were not looked at.
+func (r *Report) Standing() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stands
 }
 
 // Take closes the report and returns what it holds. The results carry neither

@@ -3,6 +3,7 @@ package schedule
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -24,6 +25,7 @@ const staleAfter = 3
 type outcome struct {
 	samples []collectors.Sample
 	results []health.Result
+	stands  []string // subjects whose last verdict stands
 
 	maintenance []collectors.Maintenance
 	families    []*dto.MetricFamily
@@ -124,7 +126,7 @@ func (rec *record) apply(o outcome, now time.Time) []change {
 		seen[rec.runSubject()] = unknown(rec.runSubject(), o.err.Error(), now)
 	}
 	for name := range rec.subjects {
-		if _, ok := seen[name]; ok {
+		if _, ok := seen[name]; ok || slices.Contains(o.stands, name) {
 			continue
 		}
 		if !o.partial || name == rec.runSubject() {

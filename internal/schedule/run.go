@@ -61,7 +61,7 @@ func (r *run) outcome(timeout time.Duration) outcome {
 		o.err = fmt.Errorf("not finished within its timeout of %v: %w", timeout, r.err)
 	}
 	o.samples, o.results = r.report.Take()
-	o.maintenance, o.families = r.report.Maintained(), r.report.Families()
+	o.stands, o.maintenance, o.families = r.report.Standing(), r.report.Maintained(), r.report.Families()
 	return o
 }
 
@@ -70,7 +70,7 @@ func (r *run) outcome(timeout time.Duration) outcome {
 func (r *run) overdue() outcome {
 	o := outcome{err: errOverdue(r.started), took: time.Since(r.started), partial: true, overdue: true}
 	o.samples, o.results = r.report.Take()
-	o.families = r.report.Families()
+	o.stands, o.families = r.report.Standing(), r.report.Families()
 	return o
 }
 

@@ -3,6 +3,7 @@ package schedule
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -241,6 +242,36 @@ func TestSubjectThatHasGoneIsDropped(t *testing.T) {
 		wantShown(t, s, map[string]string{"one/gone": "ok: ", "one/twice": "unknown: waiting for confirmation, run 1 of 2 saw warning: bad"})
 		pass(9 * time.Second)
 		wantShown(t, s, map[string]string{"one/twice": "warning: bad"})
+	}, one)
+}
+
+// What a run has not looked at stands as the last one has left it: it counts as
+// no further look, and is as old as it is.
+func TestSubjectThatStands(t *testing.T) {
+	one := &scripted{name: "one", do: func(_ context.Context, n int, r *collectors.Report) error {
+		r.Stands("never seen")
+		if n == 1 || n == 3 || n == 5 {
+			r.Verdict("a", health.Critical, fmt.Sprintf("bad in run %d", n), health.Evidence{})
+			return nil
+		}
+		r.Stands("a")
+		return nil
+	}}
+	bubble(t, func(t *testing.T, s *Schedule, _ func() error) {
+		pass(time.Second)
+		first := s.Results()[0].Observed
+		wantShown(t, s, map[string]string{"one/a": "unknown: waiting for confirmation, run 1 of 2 saw critical: bad in run 1"})
+		for one.runs.Load() < 2 {
+			pass(time.Second)
+		}
+		wantShown(t, s, map[string]string{"one/a": "unknown: waiting for confirmation, run 1 of 2 saw critical: bad in run 1"})
+		if again := s.Results()[0].Observed; !again.Equal(first) {
+			t.Errorf("observed at %v by a run that has not looked at it, before it was %v", again, first)
+		}
+		for one.runs.Load() < 4 {
+			pass(time.Second)
+		}
+		wantShown(t, s, map[string]string{"one/a": "critical: bad in run 3"})
 	}, one)
 }
 
