@@ -116,6 +116,9 @@ type Env struct {
 	// Mesh returns what the mesh says of itself now: at least one result,
 	// without check and times. Nil as Peers.
 	Mesh func() []health.Result
+	// Verdicts returns what all nodes that are known say now, this one among
+	// them. Nil as Peers.
+	Verdicts func() []NodeVerdicts
 	// EchoKeys are the secrets that echo packets are signed with.
 	EchoKeys echo.Keys
 }
@@ -130,6 +133,14 @@ type Peer struct {
 	// down"; empty: it is not.
 	Quiet string
 	Since time.Time // when this node first heard of it
+}
+
+// NodeVerdicts are what one node says, as this one holds it.
+type NodeVerdicts struct {
+	Node string
+	Up   bool // its words arrive
+	// Results may be empty: nothing has arrived, or it is too old.
+	Results []health.Result
 }
 
 // Timing is how a check is run. It is embedded in every Settings.

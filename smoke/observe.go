@@ -2,6 +2,7 @@ package smoke
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"time"
 
@@ -9,6 +10,18 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
+
+// latency is how long the API server takes to list one node: it asks etcd for
+// that, or whether what it has is true still.
+func (c *Client) latency(ctx context.Context) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, firstAnswer)
+	defer cancel()
+	began := time.Now()
+	var page metav1.PartialObjectMetadataList
+	err := c.request(http.MethodGet, nodes, "").VersionedParams(&metav1.ListOptions{Limit: 1}, metav1.ParameterCodec).
+		SetHeader("Accept", metadataOnly).Do(ctx).Into(&page)
+	return time.Since(began), err
+}
 
 // lease is that of a node's kubelet.
 func (c *Client) lease(ctx context.Context, node string) (*coordinationv1.Lease, error) {

@@ -55,6 +55,8 @@ type Report struct {
 	Seconds   float64   `json:"seconds"`
 	// Nodes were chosen for this run: two, or the only one that can be used.
 	Nodes []string `json:"nodes"`
+	// Usable is how many they were chosen from.
+	Usable int `json:"usable,omitempty"`
 	// Skipped are nodes on which no pod can be put now.
 	Skipped []Skipped `json:"skipped,omitempty"`
 	Steps   []Step    `json:"steps"`
@@ -90,6 +92,17 @@ func (r *Report) Step(name string) (Step, bool) {
 		return r.Steps[i], true
 	}
 	return Step{}, false
+}
+
+// worst is the first of the steps that no other is worse than.
+func (r *Report) worst() Step {
+	worst := r.Steps[0]
+	for _, s := range r.Steps {
+		if s.Status.WorseThan(worst.Status) {
+			worst = s
+		}
+	}
+	return worst
 }
 
 const notReached = "not reached"

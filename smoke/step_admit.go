@@ -127,7 +127,9 @@ func (r *run) chooseNodes(ctx context.Context) verdict {
 		all = slices.DeleteFunc(all, func(m member) bool { return !slices.Contains(r.o.Nodes, m.name) })
 	}
 	for _, m := range all {
-		if m.skipped != "" {
+		if m.skipped == "" {
+			r.report.Usable++
+		} else {
 			r.report.Skipped = append(r.report.Skipped, Skipped{m.name, m.skipped})
 		}
 	}

@@ -80,8 +80,11 @@ func (r *run) sweep(ctx context.Context) {
 	}
 }
 
+// metadataOnly asks for lists without what the objects hold.
+const metadataOnly = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
 // names lists metadata alone.
 func (c *Client) names(ctx context.Context, on resource, namespace, selector string, into *metav1.PartialObjectMetadataList) error {
 	return c.request(http.MethodGet, on, namespace).VersionedParams(&metav1.ListOptions{LabelSelector: selector}, metav1.ParameterCodec).
-		SetHeader("Accept", "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").Do(ctx).Into(into)
+		SetHeader("Accept", metadataOnly).Do(ctx).Into(into)
 }

@@ -164,12 +164,7 @@ func (c *course) failedBelow(name string) string {
 // they all are.
 func (c *course) conclude(well string) {
 	c.report.Seconds = time.Since(c.report.Began).Seconds()
-	worst := c.report.Steps[0]
-	for _, s := range c.report.Steps {
-		if s.Status.WorseThan(worst.Status) {
-			worst = s
-		}
-	}
+	worst := c.report.worst()
 	c.report.Status = worst.Status
 	c.report.Reason = worst.Name + ": " + worst.Reason
 	if worst.Status == health.OK {
