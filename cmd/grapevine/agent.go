@@ -10,7 +10,6 @@ import (
 	"github.com/go-kit/log/level"
 	"github.com/prometheus/common/version"
 
-	"github.com/grapevine-mesh/grapevine/collectors"
 	"github.com/grapevine-mesh/grapevine/internal/agent"
 	"github.com/grapevine-mesh/grapevine/internal/heap"
 	"github.com/grapevine-mesh/grapevine/internal/logging"
@@ -54,7 +53,7 @@ func agentCommand(app *kingpin.Application, actions map[string]action) {
 	spanOf(cmd.Flag("start-grace", "Bad verdicts are shown as unknown until the node has been up this long."), "1m", &cfg.StartGrace)
 
 	switches := map[string]*collectorSwitch{}
-	for _, spec := range collectors.All() {
+	for _, spec := range agent.Specs() {
 		s := &collectorSwitch{}
 		cmd.Flag("collector."+spec.Name, "Check "+spec.Summary+". Default: if it is on this node.").IsSetByUser(&s.byHand).BoolVar(&s.on)
 		switches[spec.Name] = s

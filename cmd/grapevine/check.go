@@ -14,6 +14,7 @@ import (
 
 	"github.com/grapevine-mesh/grapevine/collectors"
 	"github.com/grapevine-mesh/grapevine/health"
+	"github.com/grapevine-mesh/grapevine/internal/agent"
 	"github.com/grapevine-mesh/grapevine/internal/config"
 	"github.com/grapevine-mesh/grapevine/internal/logging"
 	"github.com/grapevine-mesh/grapevine/internal/schedule"
@@ -46,7 +47,7 @@ type checkOff struct {
 func checkCommand(app *kingpin.Application, actions map[string]action) {
 	cmd := app.Command("check", "Run this node's checks once, without an agent. Exits 0 ok, 1 warning, 2 critical, 3 unknown.")
 	var names []string
-	for _, spec := range collectors.All() {
+	for _, spec := range agent.Specs() {
 		names = append(names, spec.Name)
 	}
 	var wanted []string
@@ -61,7 +62,7 @@ func checkCommand(app *kingpin.Application, actions map[string]action) {
 	oneOf(cmd.Flag("log.level", "Lowest level to log to stderr: "+strings.Join(logging.Levels, ", ")+"."), []string{"warn", "debug", "info", "error"}, &logLevel)
 	outputFlag(cmd, &output)
 	actions[cmd.FullCommand()] = func(ctx context.Context, stdout, stderr io.Writer) (int, error) {
-		cfg, err := config.Load(*configFile, collectors.All())
+		cfg, err := config.Load(*configFile, agent.Specs())
 		if err != nil {
 			return 0, err
 		}
@@ -79,7 +80,7 @@ func checkCommand(app *kingpin.Application, actions map[string]action) {
 		}
 		run := checkRun{Off: []checkOff{}}
 		var checks []schedule.Check
-		for _, spec := range collectors.All() {
+		for _, spec := range agent.Specs() {
 			if len(wanted) > 0 && !slices.Contains(wanted, spec.Name) {
 				continue
 			}

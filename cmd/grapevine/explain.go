@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/grapevine-mesh/grapevine/collectors"
+	"github.com/grapevine-mesh/grapevine/internal/agent"
 )
 
 // explanation is what check --explain says of one check.
@@ -30,14 +31,20 @@ type explanationMetric struct {
 // do; all checks when none is wanted. It looks at nothing.
 func explain(w io.Writer, wanted []string, checks map[string]collectors.Settings, output string) error {
 	all := []explanation{}
-	for _, spec := range collectors.All() {
+	for _, spec := range agent.Specs() {
 		if len(wanted) > 0 && !slices.Contains(wanted, spec.Name) {
 			continue
 		}
-		t := checks[spec.Name].Schedule()
+		pace := ""
+		if s, ok := checks[spec.Name].(interface{ Pace() string }); ok { // it keeps time by itself
+			pace = s.Pace()
+		} else {
+			t := checks[spec.Name].Schedule()
+			pace = fmt.Sprintf("every %v; bad after %d bad runs in a row, good again after %d good ones", t.Interval, t.FailureThreshold, t.SuccessThreshold)
+		}
 		e := explanation{
 			Check: spec.Name, Measures: sentence(spec.Summary), Why: spec.Why, Remedy: spec.Remedy, Subject: spec.Subject,
-			Timing: fmt.Sprintf("every %v; bad after %d bad runs in a row, good again after %d good ones", t.Interval, t.FailureThreshold, t.SuccessThreshold),
+			Timing: pace,
 		}
 		for _, m := range spec.Metrics {
 			e.Metrics = append(e.Metrics, explanationMetric{m.Name, m.Labels, m.Help})

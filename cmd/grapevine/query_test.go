@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/grapevine-mesh/grapevine/collectors"
 	"github.com/grapevine-mesh/grapevine/health"
+	"github.com/grapevine-mesh/grapevine/internal/agent"
 	"github.com/grapevine-mesh/grapevine/internal/web"
 	"github.com/grapevine-mesh/grapevine/mesh"
 )
@@ -192,8 +192,8 @@ func TestCheckExplain(t *testing.T) {
 	}
 	_, stdout, _ = execute(t, "check", "--explain", "-o", "json")
 	var all []explanation
-	if err := json.Unmarshal([]byte(stdout), &all); err != nil || len(all) != len(collectors.All()) {
-		t.Errorf("%d explanations of %d checks (%v)", len(all), len(collectors.All()), err)
+	if err := json.Unmarshal([]byte(stdout), &all); err != nil || len(all) != len(agent.Specs()) {
+		t.Errorf("%d explanations of %d checks (%v)", len(all), len(agent.Specs()), err)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/grapevine-mesh/grapevine/collectors"
+	"github.com/grapevine-mesh/grapevine/internal/agent"
 )
 
 func checks(b *bytes.Buffer) error {
@@ -29,7 +29,7 @@ to all checks:
 
 A threshold of 0 switches its level off.
 `)
-	for _, spec := range collectors.All() {
+	for _, spec := range agent.Specs() {
 		settings, err := yaml.Marshal(map[string]any{"checks": map[string]any{spec.Name: spec.Settings()}})
 		if err != nil {
 			return err

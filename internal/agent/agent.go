@@ -89,7 +89,7 @@ func New(cfg Config) (_ *Agent, err error) {
 	}
 	a.echo = echo.NewResponder(echo.Config{Node: cfg.Node, Keys: a.echoKeys, Logger: cfg.Logger, Registry: a.registry})
 	var names []string
-	for _, spec := range collectors.All() {
+	for _, spec := range Specs() {
 		names = append(names, spec.Name)
 	}
 	a.schedule = schedule.New(schedule.Config{Known: names, Logger: cfg.Logger, StartedUntil: cfg.startedUntil()})

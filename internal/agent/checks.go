@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
@@ -13,7 +15,16 @@ import (
 	"github.com/grapevine-mesh/grapevine/health"
 	"github.com/grapevine-mesh/grapevine/internal/config"
 	"github.com/grapevine-mesh/grapevine/internal/schedule"
+	"github.com/grapevine-mesh/grapevine/smoke"
 )
+
+// Specs lists every check there is. smoke stands beside collectors, and is the
+// only one that is not in the list there.
+func Specs() []collectors.Spec {
+	all := append(collectors.All(), smoke.Spec())
+	slices.SortFunc(all, func(a, b collectors.Spec) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
 
 // built is what the configuration file and this node come to.
 type built struct {
@@ -26,7 +37,7 @@ type built struct {
 // It changes nothing that is in force, and logs nothing: when it fails, its
 // error is all there is to say.
 func (a *Agent) readChecks() (built, error) {
-	settings, err := config.Load(a.cfg.ConfigFile, collectors.All())
+	settings, err := config.Load(a.cfg.ConfigFile, Specs())
 	if err != nil {
 		return built{}, err
 	}
@@ -42,7 +53,7 @@ func (a *Agent) buildChecks(settings *config.Config) (b built, err error) {
 			b.close(cfg.Logger)
 		}
 	}()
-	for _, spec := range collectors.All() {
+	for _, spec := range Specs() {
 		on, byHand := cfg.Collectors[spec.Name]
 		if !on && (byHand || cfg.NoDefaultCollectors) {
 			continue

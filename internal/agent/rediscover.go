@@ -61,10 +61,24 @@ func (a *Agent) appeared(off absent) bool {
 func (a *Agent) env(check string) collectors.Env {
 	return collectors.Env{
 		Node: a.cfg.Node, StoragePath: a.cfg.StoragePath, Paths: a.cfg.Paths, Logger: a.cfg.Logger,
-		Registry: a.registry.of(check), Peers: a.peers, Mesh: a.meshVerdicts, EchoKeys: a.echoKeys,
+		Registry: a.registry.of(check), Peers: a.peers, Mesh: a.meshVerdicts, Verdicts: a.verdicts, EchoKeys: a.echoKeys,
 	}
 }
 
 // meshVerdicts is what the mesh says of itself. It is called while it runs
 // only.
 func (a *Agent) meshVerdicts() []health.Result { return a.mesh.Verdicts() }
+
+// verdicts are those of all nodes. It is called while the mesh runs only.
+func (a *Agent) verdicts() []collectors.NodeVerdicts {
+	view := a.mesh.View()
+	all := make([]collectors.NodeVerdicts, len(view.Nodes))
+	for i := range view.Nodes {
+		n := &view.Nodes[i]
+		all[i] = collectors.NodeVerdicts{Node: n.Name, Up: n.Up}
+		if n.Snapshot != nil {
+			all[i].Results = n.Snapshot.Results
+		}
+	}
+	return all
+}
