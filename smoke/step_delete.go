@@ -22,8 +22,12 @@ func (r *run) clear(ctx context.Context) {
 	if gone, stuck := r.awaitGone(ctx); !gone && v.status == health.OK {
 		v = stuck
 	}
-	r.countLeftovers(ctx)
-	if v.status == health.OK && len(r.report.Leftovers) > 0 {
+	err := r.countLeftovers(ctx)
+	switch {
+	case v.status != health.OK:
+	case apierrors.IsForbidden(err):
+		v = r.refusal(ctx, "list what was made", err)
+	case len(r.report.Leftovers) > 0:
 		v = verdictf(health.Warning, "still there: %s", some(r.report.Leftovers))
 	}
 	r.record(StepDelete, time.Since(began), v)
@@ -93,14 +97,14 @@ func (r *run) awaitGone(ctx context.Context) (bool, verdict) {
 
 // countLeftovers looks for what is still there of this run, and of earlier
 // ones that are over.
-func (r *run) countLeftovers(ctx context.Context) {
+func (r *run) countLeftovers(ctx context.Context) error {
 	ctx, cancel := aside(ctx)
 	defer cancel()
 	// What the removal of the anchor takes along needs a moment.
 	for {
 		all, err := r.inventory(ctx)
 		if err != nil {
-			return
+			return err
 		}
 		r.report.Leftovers = nil
 		waits := false
@@ -111,11 +115,11 @@ func (r *run) countLeftovers(ctx context.Context) {
 			}
 		}
 		if !waits {
-			return
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-time.After(200 * time.Millisecond):
 		}
 	}

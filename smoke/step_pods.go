@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/grapevine-mesh/grapevine/health"
 )
@@ -89,8 +90,13 @@ func (r *run) await(ctx context.Context, names []string, wanted func(*corev1.Pod
 			late = nil
 		}
 	}
-	if _, _, err := r.follower.state(); err != nil && len(late)+len(lost)+len(behind) > 0 {
-		return verdictf(health.Unknown, "the API server %s tells nothing of the pods any more: %s", r.report.Server, clip(err.Error(), 200))
+	switch known, _, err := r.follower.state(); {
+	case apierrors.IsForbidden(err):
+		return r.refusal(ctx, "list pods", err)
+	case err != nil && (known == nil || len(late)+len(lost)+len(behind) > 0):
+		return verdictf(health.Unknown, "the API server %s tells nothing of the pods: %s", r.report.Server, clip(err.Error(), 200))
+	case known == nil:
+		return verdictf(health.Unknown, "the API server %s has told nothing of the pods in time", r.report.Server)
 	}
 	for _, p := range slices.Concat(lost, late) {
 		behind = append(behind, why(ctx, p))
