@@ -16,8 +16,9 @@ func (r *containerRun) sweep(ctx context.Context) {
 	if err != nil {
 		return // the steps will tell
 	}
+	now := time.Now() // removing takes its time, and a run goes as a whole
 	for _, t := range all {
-		if !over(t.labels, time.Now()) {
+		if !over(t.labels, now) {
 			continue
 		}
 		began := time.Now()

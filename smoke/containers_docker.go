@@ -3,6 +3,7 @@ package smoke
 import (
 	"bytes"
 	"context"
+	"debug/elf"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -88,6 +89,9 @@ func (d *dockerRuntime) findImage(ctx context.Context) error {
 	if d.binary == "" || d.s.Image != DefaultImage {
 		return collectors.NoImageError{Reason: fmt.Sprintf("Docker has no image %s; load it: grapevine smoke-image --name=%s | docker load", short, short)}
 	}
+	if linkedDynamically(d.binary) {
+		return collectors.NoImageError{Reason: fmt.Sprintf("Docker has no image %s, and can be given none of %s, which needs libraries: build it with CGO_ENABLED=0", short, d.binary)}
+	}
 	i, err := collectors.OpenBinaryImage(d.binary)
 	if err != nil {
 		return fmt.Errorf("an image of grapevine: %w", err)
@@ -96,6 +100,17 @@ func (d *dockerRuntime) findImage(ctx context.Context) error {
 	i.Name, i.Command, i.Labels, i.Created = "docker.io/grapevine/smoke:run-"+d.run, "smoke-pod", d.labels(), time.Now()
 	d.image = i.ShortName()
 	return d.Load(ctx, i)
+}
+
+// linkedDynamically tells whether a program needs another one to be loaded,
+// which an image of it alone has not got.
+func linkedDynamically(path string) bool {
+	f, err := elf.Open(path)
+	if err != nil {
+		return false // whoever reads it tells
+	}
+	defer func() { _ = f.Close() }()
+	return slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP })
 }
 
 // makeNetwork makes a bridge that leads nowhere else.

@@ -78,10 +78,10 @@ func (r *containerRun) judge(ctx context.Context, step containerStep, err error,
 	if b, ok := errors.AsType[blamed](err); ok {
 		err = b.error
 	}
-	if r.interrupted() {
+	switch {
+	case r.interrupted():
 		return verdictf(health.Unknown, "interrupted"), false
-	}
-	if step.name == StepAnswer {
+	case step.name == StepAnswer:
 		status, text := r.runtime.Fault("its version", err, took)
 		return verdictf(status, "%s %s", title, text), false
 	}

@@ -112,15 +112,22 @@ func (c *course) step(ctx context.Context, name string, take func(context.Contex
 	began := time.Now()
 	v := take(patient)
 	took := time.Since(began)
+	v = c.excuse(ctx, took, v)
+	c.record(name, took, v)
+	return v.passed()
+}
+
+// excuse is the verdict on a step that has taken that long, unless it comes of
+// the end of the whole run, whose context ctx is.
+func (c *course) excuse(ctx context.Context, took time.Duration, v verdict) verdict {
 	switch {
 	case v.status == health.OK:
 	case c.interrupted():
-		v = verdictf(health.Unknown, "interrupted")
+		return verdictf(health.Unknown, "interrupted")
 	case ctx.Err() != nil && took < c.s.Patience/2:
-		v = verdictf(health.Unknown, "of the %v of the whole run, %.1fs were left for it: %s", c.s.Deadline, took.Seconds(), v.reason)
+		return verdictf(health.Unknown, "of the %v of the whole run, %.1fs were left for it: %s", c.s.Deadline, took.Seconds(), v.reason)
 	}
-	c.record(name, took, v)
-	return v.passed()
+	return v
 }
 
 // interrupted tells whether who has asked for the run wants it no more.
