@@ -99,6 +99,14 @@ func TestDockerContainers(t *testing.T) {
 		d.docker(t, "image", "rm", DefaultImage)
 	})
 
+	t.Run("the binary needs libraries", func(t *testing.T) {
+		other := *d
+		other.Binary = "/usr/bin/env"
+		r := other.run(t, s, nil)
+		expectRed(t, r, StepImage, "Docker has no image grapevine/smoke:1, and can be given none of "+other.Binary+", which needs libraries")
+		d.expectNothingLeft(t, r)
+	})
+
 	t.Run("the image is of another program", func(t *testing.T) {
 		other := *d
 		other.Binary = endingBinary(t)

@@ -152,7 +152,7 @@ func (c *containerRuntimeTest) netns(t *testing.T, side string, command ...strin
 
 func containerSettings() Settings {
 	s := Default()
-	s.Patience, s.Deadline = 6*time.Second, 20*time.Second
+	s.Patience, s.Deadline = 10*time.Second, 30*time.Second
 	return s
 }
 
@@ -180,6 +180,9 @@ func logReport(t *testing.T, r Report) {
 	t.Logf("%v in %.2f s: %s", r.Status, r.Seconds, r.Reason)
 	for _, step := range r.Steps {
 		t.Logf("   %-8s %-8s %.2f s %s", step.Status, step.Name, step.Seconds, step.Reason)
+	}
+	for _, note := range r.Notes {
+		t.Log("   " + note)
 	}
 }
 
@@ -238,7 +241,7 @@ func expectUnknown(t *testing.T, r Report, steps ...string) {
 
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !done(); time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !done(); time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("it did not happen that %s", what)
 		}
