@@ -113,7 +113,8 @@ func (r *run) podObject(name, role, node string, task Task) *corev1.Pod {
 			Command: []string{"/grapevine", "smoke-pod", part},
 			Env:     []corev1.EnvVar{{Name: TaskVariable, Value: task.text()}},
 			Resources: corev1.ResourceRequirements{
-				Requests: corev1.ResourceList{corev1.ResourceCPU: amount.MustParse("5m"), corev1.ResourceMemory: amount.MustParse("16Mi")},
+				// A client takes 25 ms: with a smaller share it would fail where a node has no time left.
+				Requests: corev1.ResourceList{corev1.ResourceCPU: amount.MustParse("20m"), corev1.ResourceMemory: amount.MustParse("16Mi")},
 				Limits:   corev1.ResourceList{corev1.ResourceCPU: amount.MustParse("250m"), corev1.ResourceMemory: amount.MustParse("64Mi")},
 			},
 			SecurityContext: &corev1.SecurityContext{
