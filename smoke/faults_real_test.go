@@ -35,7 +35,7 @@ func TestFaults(t *testing.T) {
 // faultsOfANode are of its parts, one after the other.
 func faultsOfANode(t *testing.T) {
 	cluster := needCluster(t, real.ClusterOptions{Nodes: 2})
-	meet(t, cluster, []fault{
+	meet(t, cluster, Default(), []fault{
 		{
 			name: "its kubelet is stopped", breaks: kubeletStopped,
 			red: StepStart, says: []string{"the kubelet on node-1", "lease"}, nodes: []string{"node-1"},
@@ -59,7 +59,9 @@ func faultsOfACluster(t *testing.T) {
 	began := time.Now()
 	gone := killRuns(t, cluster, 2*time.Minute)
 	t.Logf("%d runs were killed in %.1f s", len(killings), time.Since(began).Seconds())
-	meet(t, cluster, []fault{
+	s := Default()
+	s.Patience = 20 * time.Second // kubelets without time let go of pods at every second look, each 10 s
+	meet(t, cluster, s, []fault{
 		{
 			name: "the scheduler is stopped", breaks: schedulerStopped,
 			red: StepSchedule, says: []string{"no scheduler has looked at the pod"},
@@ -84,7 +86,8 @@ func faultsOfACluster(t *testing.T) {
 }
 
 // meet has runs meet faults, and one that meets none any more.
-func meet(t *testing.T, cluster *real.Cluster, faults []fault) {
+func meet(t *testing.T, cluster *real.Cluster, s Settings, faults []fault) {
+	t.Helper()
 	client := needClient(t, cluster.APIServer.Kubeconfig)
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
@@ -97,11 +100,11 @@ func meet(t *testing.T, cluster *real.Cluster, faults []fault) {
 				must(t, heal(ctx))
 				t.Logf("healed in %.1f s", time.Since(began).Seconds())
 			})
-			f.judge(t, makeRun(t.Context(), t, client, Default(), Options{}))
+			f.judge(t, makeRun(t.Context(), t, client, s, Options{}))
 		})
 	}
-	wantsGreen(t, makeRun(t.Context(), t, client, Default(), Options{}))
-	nothingLeft(t, cluster, Default().Namespace)
+	wantsGreen(t, makeRun(t.Context(), t, client, s, Options{}))
+	nothingLeft(t, cluster, s.Namespace)
 }
 
 // judge holds the report of a run that met the fault against it.
