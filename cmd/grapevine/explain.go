@@ -35,7 +35,7 @@ func explain(w io.Writer, wanted []string, checks map[string]collectors.Settings
 		if len(wanted) > 0 && !slices.Contains(wanted, spec.Name) {
 			continue
 		}
-		pace := ""
+		var pace string
 		if s, ok := checks[spec.Name].(interface{ Pace() string }); ok { // it keeps time by itself
 			pace = s.Pace()
 		} else {
