@@ -190,6 +190,9 @@ func TestCheckExplain(t *testing.T) {
 			t.Errorf("lacks %q:\n%s", want, stdout)
 		}
 	}
+	if _, stdout, _ = execute(t, "check", "--explain", "smoke"); !strings.Contains(stdout, "every 5m0s, on one node for the cluster") {
+		t.Errorf("does not say how often runs are made:\n%s", stdout)
+	}
 	_, stdout, _ = execute(t, "check", "--explain", "-o", "json")
 	var all []explanation
 	if err := json.Unmarshal([]byte(stdout), &all); err != nil || len(all) != len(agent.Specs()) {
