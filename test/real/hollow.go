@@ -106,7 +106,7 @@ func startHollowNode(ctx context.Context, i int, o HollowNodesOptions) (*HollowN
 			return err
 		}
 		n.URL = loopbackURL("http", ports[0])
-		args := append([]string{"--mount", "--", "/bin/sh", "-c", hollowScript, "sh", dir, strconv.Itoa(hollowUsers+i), o.Binary,
+		args := append([]string{"--mount", "--", "/bin/sh", "-c", hollowScript, "sh", dir, strconv.Itoa(hollowUsers + i), o.Binary,
 			"--morph=kubelet", "--name=" + name, "--kubeconfig=/tmp/kubeconfig", "--use-host-image-service=false",
 			"--kubelet-port=" + strconv.Itoa(ports[0]), "--kubelet-read-only-port=" + strconv.Itoa(ports[1])}, o.ExtraArgs...)
 		n.Process = NewProcess(Command{Name: name, Path: "/usr/bin/unshare", Args: args, Log: o.Log})
