@@ -42,7 +42,7 @@ build: ## Build bin/grapevine, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/grapevine ./cmd/grapevine
 
 .PHONY: test
-test: build $(servers) cc packages ## Run all tests with the race detector (PKG=./mesh/... TESTFLAGS='-run X')
+test: build $(servers) cc packages alert-packages ## Run all tests with the race detector (PKG=./mesh/... TESTFLAGS='-run X')
 	$(GO) test -race -timeout 20m -parallel 4 $(TESTFLAGS) $(PKG)
 
 .PHONY: simulate
@@ -189,6 +189,10 @@ package_files := containerd runc /usr/lib/cni/bridge dockerd iptables nft ip con
 .PHONY: packages
 packages: ## Install the container runtimes and network programs that tests of whole nodes need
 	@$(call install,$(packages),$(package_files),tests of whole nodes are skipped)
+
+.PHONY: alert-packages
+alert-packages:
+	@$(call install,prometheus-alertmanager,prometheus-alertmanager amtool,what Alertmanager sends is not tested)
 
 .PHONY: bench-packages
 bench-packages:

@@ -68,6 +68,25 @@ func NeedPrometheus(tb testing.TB, o PrometheusOptions) *Prometheus {
 	return p
 }
 
+// NeedAlertmanager starts an Alertmanager that ends with the test. Binary and
+// Dir may be empty.
+func NeedAlertmanager(tb testing.TB, o AlertmanagerOptions) *Alertmanager {
+	tb.Helper()
+	if o.Binary == "" {
+		o.Binary = need(tb, "prometheus-alertmanager")
+	}
+	if o.Dir == "" {
+		o.Dir = tb.TempDir()
+	}
+	a, err := StartAlertmanager(tb.Context(), o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	showLog(tb, a.Process)
+	stopAtEnd(tb, a)
+	return a
+}
+
 // NeedAgent starts an agent that ends with the test. Binary and Dir may be
 // empty.
 func NeedAgent(tb testing.TB, o AgentOptions) *Agent {
@@ -172,7 +191,7 @@ func need(tb testing.TB, names ...string) (path string) {
 	for _, name := range names {
 		var err error
 		if path, err = exec.LookPath(name); err != nil {
-			missing := "install the package that brings it: containerd, runc, containernetworking-plugins, docker.io, e2fsprogs: "
+			missing := "install the package that brings it: containerd, runc, containernetworking-plugins, docker.io, e2fsprogs, prometheus-alertmanager: "
 			if os.Getenv("CI") == "true" {
 				tb.Fatal(missing, err)
 			}
