@@ -131,6 +131,17 @@ func (d *SlowDisk) Stop() error {
 		// It then lasts until the last file is closed.
 		return errors.Join(fmt.Errorf("unmounting %s: %w", d.Dir, err), unix.Unmount(d.Dir, unix.MNT_DETACH))
 	}
-	d.server.Wait()
+	ended := make(chan struct{})
+	go func() { d.server.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(unmountPatience):
+	}
 	return nil
 }
+
+// unmountPatience is how long Stop waits for the end of the file system. A
+// host or a container that was started meanwhile has a copy of the mount in a
+// namespace of its own: while it lives, so does the file system, which hurts
+// nobody.
+const unmountPatience = time.Second
