@@ -29,7 +29,7 @@ LDFLAGS  := -s -w -X $(version_pkg).Version=$(VERSION) -X $(version_pkg).Revisio
 # Programs that only tests and lint run. A rule's go.sum changes with the pinned
 # version, so an upgrade rebuilds them and nothing else does.
 kube         := kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubectl kubelet kubemark
-servers      := $(BIN)/etcd $(BIN)/prometheus $(BIN)/promtool $(BIN)/promparse $(addprefix $(BIN)/,$(kube))
+servers      := $(BIN)/etcd $(BIN)/prometheus $(BIN)/promtool $(BIN)/promparse $(BIN)/promexpr $(addprefix $(BIN)/,$(kube))
 linter       := $(BIN)/golangci-lint
 build_server := CGO_ENABLED=0 $(GO) build -trimpath
 
@@ -152,8 +152,8 @@ $(BIN)/prometheus $(BIN)/promtool: tools/prometheus/go.sum
 	  -ldflags '-s -w -X $(version_pkg).Version=3.15.0' -o $@ github.com/prometheus/prometheus/cmd/$(@F)
 	@touch $@
 
-$(BIN)/promparse: tools/prometheus/promparse/main.go tools/prometheus/go.sum
-	cd tools/prometheus && $(build_server) -ldflags '-s -w' -o $@.new ./promparse
+$(BIN)/promparse $(BIN)/promexpr: $(BIN)/%: tools/prometheus/%/main.go tools/prometheus/go.sum
+	cd tools/prometheus && $(build_server) -ldflags '-s -w' -o $@.new ./$*
 	@mv $@.new $@
 
 # Kubernetes' packages cannot tell their version by themselves.

@@ -44,6 +44,7 @@ var may = map[string][]string{
 	"test/thread":         {},
 	"test/netsim":         {"test/thread"},
 	"test/real":           {"test/thread"},
+	"test/promql":         {"test/real"},
 	"test/bench/fleet":    {"health", "mesh"},
 	"test/bench":          {"health", "mesh", "internal/exposition", "internal/heap", "internal/web", "test/real", "test/bench/fleet"},
 	"test/benchmesh":      {"health", "mesh/frame", "mesh/state", "mesh/spread", "mesh/exchange"},
