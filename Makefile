@@ -93,16 +93,17 @@ fmt: $(linter) ## Format the source and group the imports
 	$(linter) fmt
 
 .PHONY: docs
-docs: ## Generate docs/metrics.md and docs/checks.md
+docs: ## Generate docs/metrics.md, docs/checks.md and alerts/prometheusrule.yaml
 	$(GO) run ./docs/gen
+	$(GO) run ./alerts/gen
 
 .PHONY: docs-check
 docs-check: ## Fail when the generated docs are not up to date
 	@before=$$(mktemp -d); trap 'rm -rf "$$before"' EXIT; \
-	cp docs/metrics.md docs/checks.md "$$before/"; \
-	$(GO) run ./docs/gen; \
-	for f in metrics.md checks.md; do \
-	  diff -u "$$before/$$f" "docs/$$f" || { echo "docs/$$f was not up to date; it is now, commit it"; exit 1; }; \
+	cp docs/metrics.md docs/checks.md alerts/prometheusrule.yaml "$$before/"; \
+	$(GO) run ./docs/gen; $(GO) run ./alerts/gen; \
+	for f in docs/metrics.md docs/checks.md alerts/prometheusrule.yaml; do \
+	  diff -u "$$before/$${f##*/}" "$$f" || { echo "$$f was not up to date; it is now, commit it"; exit 1; }; \
 	done
 
 # What fuzzing finds to fail stays in testdata/fuzz, and is run by make test from

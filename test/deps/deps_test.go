@@ -40,6 +40,8 @@ var may = map[string][]string{
 	"internal/agent":      {"*"}, // wiring is all it does
 	"cmd/grapevine":       {"*"},
 	"docs/gen":            {"*"},
+	"alerts":              {},
+	"alerts/gen":          {},
 	"test/deps":           {},
 	"test/thread":         {},
 	"test/netsim":         {"test/thread"},
