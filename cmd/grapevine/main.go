@@ -35,18 +35,7 @@ type action func(ctx context.Context, stdout, stderr io.Writer) (int, error)
 
 // run parses args and runs the subcommand they name. It returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	app := kingpin.New("grapevine", "Checks what keeps a Kubernetes cluster alive, on every node, and answers for the whole cluster on any of them.")
-	app.Version(version.Print("grapevine"))
-	app.HelpFlag.Short('h')
-	app.UsageWriter(stdout).ErrorWriter(stderr)
-	app.Terminate(func(code int) { panic(terminated(code)) })
-
-	actions := map[string]action{}
-	for _, register := range []func(*kingpin.Application, map[string]action){
-		agentCommand, statusCommand, membersCommand, checkCommand, keygenCommand, keyringCommand, smokeCommand, smokePodCommand, canaryCommand, versionCommand,
-	} {
-		register(app, actions)
-	}
+	app, actions := application(stdout, stderr)
 	code := 0
 	var ended terminated
 	command, err := parse(app, args)
@@ -63,6 +52,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return badInput
 	}
 	return code
+}
+
+// application is the command line, and what its subcommands do by their names.
+func application(stdout, stderr io.Writer) (*kingpin.Application, map[string]action) {
+	app := kingpin.New("grapevine", "Checks what keeps a Kubernetes cluster alive, on every node, and answers for the whole cluster on any of them.")
+	app.Version(version.Print("grapevine"))
+	app.HelpFlag.Short('h')
+	app.UsageWriter(stdout).ErrorWriter(stderr)
+	app.Terminate(func(code int) { panic(terminated(code)) })
+
+	actions := map[string]action{}
+	for _, register := range []func(*kingpin.Application, map[string]action){
+		agentCommand, statusCommand, membersCommand, checkCommand, keygenCommand, keyringCommand, smokeCommand, smokePodCommand, canaryCommand, versionCommand,
+	} {
+		register(app, actions)
+	}
+	return app, actions
 }
 
 // terminated is the exit code with which kingpin wants to end the process:

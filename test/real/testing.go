@@ -87,6 +87,13 @@ func NeedAlertmanager(tb testing.TB, o AlertmanagerOptions) *Alertmanager {
 	return a
 }
 
+// Amtool returns the path of the program that comes with Alertmanager. Where it
+// is missing the test is skipped, or fails when CI=true.
+func Amtool(tb testing.TB) string {
+	tb.Helper()
+	return need(tb, "amtool")
+}
+
 // NeedAgent starts an agent that ends with the test. Binary and Dir may be
 // empty.
 func NeedAgent(tb testing.TB, o AgentOptions) *Agent {
