@@ -24,7 +24,7 @@ import (
 // etcd member becomes slow, the member and the API server that asks it go bad
 // with it, and ONE page comes, which names the disk, on its node. Prometheus
 // scrapes another node. Rules and configuration are those of alerts/, but for
-// the time that passes: verdicts take as long as ever, each "for" is a sixth
+// the time that passes: verdicts take as long as ever, each "for" is a tenth
 // of what it is, and the first message of a group waits half as long.
 func TestOnePage(t *testing.T) {
 	t.Parallel()
@@ -222,7 +222,7 @@ func alerting(t *testing.T, a *real.Alertmanager) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), []byte(shorter(t, string(rules), "for", 6)), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), []byte(shorter(t, string(rules), "for", 10)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
