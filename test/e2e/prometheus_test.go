@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ func TestOneAgentAnswersForAll(t *testing.T) {
 	c := newCluster(t, "--mesh.stale-after="+staleAfter.String())
 	c.converged(c.agents...)
 
-	prometheus := real.NeedPrometheus(t, real.PrometheusOptions{Config: scrapeConfig(c.agents[0])})
+	prometheus := real.NeedPrometheus(t, real.PrometheusOptions{Config: scrapeConfig(t, c.agents[0])})
 	has := func(within time.Duration, what, expr string, want int) {
 		t.Helper()
 		eventually(t, within, what, func(ctx context.Context) error {
@@ -54,18 +55,21 @@ func TestOneAgentAnswersForAll(t *testing.T) {
 
 	has(30*time.Second, "that all agents were scraped for all shows", `grapevine_mesh_cluster_scraped_nodes == 3`, 1)
 
+	rulesAreEvaluated(t, prometheus)
 	everyFamilyIsDocumented(t, c.agents[1])
 	everyProtocolSaysTheSame(t, c.agents[0])
 
 	leader := c.stopEtcdLeader()
 	has(10*time.Second, "Prometheus sees the verdict", fmt.Sprintf(`grapevine_check_status{check="etcd",node=%q} == 2`, nodeName(leader)), 1)
+	has(10*time.Second, "an alert names the one node that sees it", fmt.Sprintf(`ALERTS{alertname="GrapevineEtcdUnhealthyFromNode",node=%q,severity="warning"}`, nodeName(leader)), 1)
+	has(time.Second, "no page is on its way", `ALERTS{alertname=~"GrapevineEtcd.*",severity="critical"}`, 0)
 	if err := c.etcd.Members[leader].Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 
 	// Another agent takes over as the target. Nothing may seem to restart.
 	switched := time.Now()
-	if err := prometheus.Reload(t.Context(), scrapeConfig(c.agents[1])); err != nil {
+	if err := prometheus.Reload(t.Context(), scrapeConfig(t, c.agents[1])); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(8 * time.Second)
@@ -77,7 +81,8 @@ func TestOneAgentAnswersForAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	has(25*time.Second, "node_up falls", fmt.Sprintf(`grapevine_node_up{node=%q} == 0`, dead.Name), 1)
-	has(staleAfter+10*time.Second, "its series end", fmt.Sprintf(`{node=%q, __name__!~"grapevine_node_up|grapevine_node_snapshot_age_seconds|grapevine_node_observers.*"}`, dead.Name), 0)
+	has(10*time.Second, "its alert is on its way", fmt.Sprintf(`ALERTS{alertname="GrapevineNodeDown",node=%q}`, dead.Name), 1)
+	has(staleAfter+10*time.Second, "its series end", fmt.Sprintf(`{node=%q, __name__!~"grapevine_node_up|grapevine_node_snapshot_age_seconds|grapevine_node_observers.*|.*:.*|ALERTS.*"}`, dead.Name), 0)
 	has(time.Second, "the others' series go on", `grapevine_node_info`, size-1)
 	out, code := grapevine(t, "status", "--url="+c.agents[0].URL)
 	if code == 0 || !strings.Contains(out, dead.Name) {
@@ -180,14 +185,21 @@ func (c *cluster) stopEtcdLeader() int {
 
 // scrapeConfig scrapes one agent each second. The label instance is the same
 // whichever agent it is, so that series go on when the target changes.
-func scrapeConfig(a *real.Agent) string {
+// With the rules of alerts/, evaluated as often.
+func scrapeConfig(t *testing.T, a *real.Agent) string {
+	t.Helper()
+	root, err := real.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
 	return fmt.Sprintf(`
-global: {scrape_interval: 1s}
+global: {scrape_interval: 1s, evaluation_interval: 1s}
+rule_files: [%q]
 scrape_configs:
   - job_name: grapevine
     static_configs: [{targets: [%q]}]
     relabel_configs: [{target_label: instance, replacement: any}]
-`, strings.TrimPrefix(a.URL, "http://"))
+`, filepath.Join(root, "alerts", "rules", "*.yaml"), strings.TrimPrefix(a.URL, "http://"))
 }
 
 func promtoolAccepts(t *testing.T, url string) {
