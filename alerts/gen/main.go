@@ -56,7 +56,7 @@ func prometheusRule(files []string) ([]byte, error) {
 		}
 		head, groups, found := strings.Cut(string(text), "groups:\n")
 		if !found {
-			return nil, fmt.Errorf("%s: no line says groups:", file)
+			return nil, fmt.Errorf("%s: no line begins the groups", file)
 		}
 		for line := range strings.Lines(head) {
 			b.WriteString("    " + line)
