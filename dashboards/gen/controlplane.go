@@ -3,7 +3,6 @@ package main
 // controlPlane shows the API servers, who leads, and what hangs on them.
 func controlPlane() dashboard {
 	const e = "endpoint"
-	expiry := steps{{0, bad}, {86400, warn}, {604800, good}}
 	rows := []row{
 		{height: 4, panels: []panel{
 			stat("API server", "The worst verdict on any API server or its Service.", "", of(worst("", `check="apiserver"`), "")).verdict().empty("not asked").runbook("GrapevineAPIServerUnhealthy"),

@@ -110,7 +110,7 @@ func (d dashboard) panels() []any {
 }
 
 func (p panel) json(nodes bool) object {
-	defaults := object{"color": object{"mode": p.colors()}, "thresholds": p.steps.json(), "mappings": p.mappings, "unit": p.unit, "custom": p.custom}
+	defaults := object{"color": object{"mode": p.colors()}, "thresholds": p.steps.json(p.without()), "mappings": p.mappings, "unit": p.unit, "custom": p.custom}
 	if p.mappings == nil {
 		defaults["mappings"] = []any{}
 	}
@@ -153,6 +153,19 @@ func (p panel) colors() string {
 		return "palette-classic"
 	}
 	return "thresholds"
+}
+
+// without is the colour of what has no value.
+func (p panel) without() string {
+	switch {
+	case p.kind == "timeseries":
+		return good
+	case p.kind == "table":
+		return "transparent"
+	case len(p.steps) == 0:
+		return calm
+	}
+	return dim
 }
 
 func (p panel) target(q query, ref string) object {

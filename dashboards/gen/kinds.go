@@ -143,7 +143,7 @@ func (c column) override() any {
 		set("mappings", c.words)
 	}
 	if c.steps != nil {
-		set("thresholds", c.steps.json())
+		set("thresholds", c.steps.json("transparent"))
 		set("color", object{"mode": "thresholds"})
 	}
 	if properties == nil {
@@ -159,13 +159,14 @@ func matrix(title, description, unit, down, across string, q query) panel {
 	return panel{
 		kind: "table", title: title, description: description, unit: unit, queries: []query{q}, w: 12, instant: true,
 		options: object{"cellHeight": "sm", "showHeader": true, "frameIndex": 0, "sortBy": []any{object{"displayName": corner, "desc": false}}},
-		custom:  object{"align": "center", "cellOptions": object{"type": "color-background", "mode": "basic"}, "filterable": false, "inspect": false},
+		custom:  object{"align": "center", "minWidth": 56, "cellOptions": object{"type": "color-background", "mode": "basic"}, "filterable": false, "inspect": false},
 		transform: []any{object{"id": "groupingToMatrix", "options": object{
 			"rowField": down, "columnField": across, "valueField": "Value", "emptyValue": "null",
 		}}},
 		overrides: []any{object{"matcher": object{"id": "byName", "options": corner}, "properties": []any{
 			object{"id": "custom.cellOptions", "value": object{"type": "auto"}},
 			object{"id": "custom.align", "value": "left"},
+			object{"id": "custom.width", "value": 130},
 			object{"id": "links", "value": []any{object{"title": "Open", "url": nodeLink}}},
 		}}},
 	}

@@ -41,7 +41,7 @@ func mesh() dashboard {
 				graph("Urgent news", "By gossip, told or heard, by what became of it.", "cps", of(sum("outcome", rate("grapevine_mesh_news_total", "outcome")), "{{outcome}}")),
 				graph("Frame", "Size of each node's newest frame.", "bytes", of(now("grapevine_mesh_frame_bytes", ""), "{{node}}")),
 				list("Certificates of the mesh", "When the certificate expires with which the node takes part, or the first authority above it.", "s",
-					[]column{{label: "node", title: "Node"}, {label: "Value", title: "Expires in", paint: true, steps: steps{{0, bad}, {86400, warn}, {604800, good}}}},
+					[]column{{label: "node", title: "Node"}, {label: "Value", title: "Expires in", paint: true, steps: expiry}},
 					of(lowest("grapevine_mesh_certificate_expiry_timestamp_seconds", "")+" - time()", "")).sorted("Expires in", true).wide(8).empty("the mesh has no TLS").runbook("GrapevineMeshCertificateExpiring"),
 			}},
 			{title: "What agents cost", height: 7, panels: []panel{

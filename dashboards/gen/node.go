@@ -27,9 +27,9 @@ func node() dashboard {
 			}},
 			{title: "Disks", height: 8, panels: []panel{
 				graph("Write and fsync", "Time to write 4 KiB and fsync it, which etcd waits for with every write. etcd asks for 10 ms at the 99th percentile.", "s",
-					of(now("grapevine_disk_fsync_last_duration_seconds", "mountpoint, device"), "{{node}} {{mountpoint}}")).limits(steps{{0, good}, {0.1, warn}, {0.5, bad}}).runbook("GrapevineDiskUnhealthy"),
+					of(now("grapevine_disk_fsync_last_duration_seconds", "mountpoint, device"), "{{node}} {{mountpoint}}")).limits(over(0.1, 1)).runbook("GrapevineDiskUnhealthy"),
 				graph("Space used", "Share of each file system that ordinary users cannot have.", "percentunit",
-					of("1 - "+lowest("grapevine_disk_available_bytes", "mountpoint, device")+" / "+now("grapevine_disk_size_bytes", "mountpoint, device"), "{{node}} {{mountpoint}}")).to(1).limits(over(0.85, 0.95)).runbook("GrapevineDiskUnhealthy"),
+					of("1 - "+lowest("grapevine_disk_available_bytes", "mountpoint, device")+" / "+now("grapevine_disk_size_bytes", "mountpoint, device"), "{{node}} {{mountpoint}}")).to(1).limits(over(0.8, 0.95)).runbook("GrapevineDiskUnhealthy"),
 				graph("Time to full", "When the file system is full at the pace of the last hour. Nothing is drawn while it does not fill.", "s",
 					of(lowest("grapevine_disk_time_to_full_seconds", "mountpoint, device")+" < +Inf", "{{node}} {{mountpoint}}")).empty("none fills up"),
 				graph("Requests take", "Mean time of the device's requests, with the wait in the queue.", "s",
@@ -79,7 +79,7 @@ func node() dashboard {
 					[]column{{label: "node", title: "Node"}, {label: "Value", title: "Answers", paint: true, words: yesNo, steps: flag}},
 					of(lowest("grapevine_docker_up", ""), "")).wide(8).empty("no Docker here"),
 				list("Certificates that expire first", "The ten files whose certificates expire first.", "",
-					[]column{{label: "node", title: "Node"}, {label: "path", title: "File"}, {label: "Value", title: "Expires in", unit: "s", paint: true, steps: steps{{0, bad}, {86400, warn}, {604800, good}}}},
+					[]column{{label: "node", title: "Node"}, {label: "path", title: "File"}, {label: "Value", title: "Expires in", unit: "s", paint: true, steps: expiry}},
 					of("bottomk(10, "+lowest("grapevine_certificates_expiry_timestamp_seconds", "path")+" - time())", "")).sorted("Expires in", true).wide(8).empty("no certificates here").runbook("GrapevineCertificateUnhealthy"),
 			}},
 			{title: "The checks themselves", height: 7, panels: []panel{

@@ -37,8 +37,14 @@ func overview() dashboard {
 						{label: "node", title: "Node", link: nodeLink},
 						{label: "check", title: "Check", width: 150, link: checks + "#${__value.text}"},
 						{label: "subject", title: "Subject"},
-					}, of(troubles(), "")).sorted("Verdict", false).wide(14).empty("Nothing is wrong."),
-				list("Checks", "How many subjects of each check have which verdict, over all nodes.", "",
+					}, of(troubles(), "")).sorted("Verdict", false).wide(13).empty("Nothing is wrong."),
+				timeline("Since when", "The worst verdict of each check, over all nodes. What turned first is where to begin.", of(worst("check"), "{{check}}")).wide(11),
+			}},
+			{height: 9, title: "Where", panels: []panel{
+				matrix("Nodes and checks", "The worst verdict of each check on each node, for the hundred nodes with most troubles. A row of one colour is a bad node, a column a bad component.", "",
+					"node", "check", of("("+worst("cluster, node, check")+") and on (cluster, node) topk(100, "+sum("cluster, node", now(statusMetric, "check, subject")+" % 3")+")", "")).
+					words(statusWords).colored(statusSteps).wide(15),
+				list("Subjects of each check", "How many subjects of each check have which verdict, over all nodes.", "",
 					[]column{
 						{label: "check", title: "Check", link: checks + "#${__value.text}"},
 						{label: "Value #A", title: "OK", width: 70},
@@ -46,12 +52,7 @@ func overview() dashboard {
 						{label: "Value #C", title: "Warning", width: 80, paint: true, steps: steps{{0, "transparent"}, {1, warn}}},
 						{label: "Value #D", title: "Unknown", width: 80, paint: true, steps: steps{{0, "transparent"}, {1, dim}}},
 					},
-					of(verdicts(0, "check"), ""), of(verdicts(2, "check"), ""), of(verdicts(1, "check"), ""), of(verdicts(3, "check"), "")).sorted("Critical", false).wide(10),
-			}},
-			{height: 9, title: "Since when", panels: []panel{
-				timeline("Checks over time", "The worst verdict of each check, over all nodes. What turned first is where to begin.", of(worst("check"), "{{check}}")).wide(14),
-				matrix("Nodes and checks", "The worst verdict of each check on each node. A row of one colour is a bad node, a column a bad component.", "",
-					"node", "check", of(worst("node, check"), "")).verdict().wide(10),
+					of(verdicts(0, "check"), ""), of(verdicts(2, "check"), ""), of(verdicts(1, "check"), ""), of(verdicts(3, "check"), "")).sorted("Critical", false).wide(9),
 			}},
 			{height: 7, title: "Is what is shown here fresh and whole", panels: []panel{
 				graph("Age of the newest data", "Of the nodes whose data are oldest, as the node says that answers the scrape. Where every node is scraped for itself: since it was last scraped.", "s",

@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // object is JSON whose shape is Grafana's: see dashboards/schema.json.
 type object = map[string]any
@@ -32,7 +35,8 @@ type step struct {
 	color string
 }
 
-// steps are the colours by value. The first holds from -Inf on.
+// steps are the colours by value. Below the first, and where there is no
+// value, things have no colour; in a graph the first holds from -Inf on.
 type steps []step
 
 const (
@@ -57,6 +61,9 @@ func under(critical, warning float64) steps {
 // fromOne is good at 0 alone.
 func fromOne(color string) steps { return steps{{0, good}, {1, color}} }
 
+// expiry is for the time until a certificate expires.
+var expiry = steps{{math.Inf(-1), bad}, {86400, warn}, {604800, good}}
+
 // flag is bad at 0 and good at 1.
 var flag = steps{{0, bad}, {1, good}}
 
@@ -65,15 +72,17 @@ var statusSteps = steps{{0, good}, {1, warn}, {2, bad}, {3, dim}}
 
 var neutral = steps{{0, calm}}
 
-func (s steps) json() object {
-	if len(s) == 0 {
-		s = neutral
+// json is how Grafana has the steps, with a colour for what has no value: no
+// data must never look like health.
+func (s steps) json(without string) object {
+	list := []any{object{"color": without, "value": nil}}
+	for _, step := range s {
+		if math.IsInf(step.from, -1) {
+			list[0] = object{"color": step.color, "value": nil}
+			continue
+		}
+		list = append(list, object{"color": step.color, "value": step.from})
 	}
-	list := make([]any, len(s))
-	for i, step := range s {
-		list[i] = object{"color": step.color, "value": step.from}
-	}
-	list[0].(object)["value"] = nil
 	return object{"mode": "absolute", "steps": list}
 }
 
