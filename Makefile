@@ -29,7 +29,7 @@ LDFLAGS  := -s -w -X $(version_pkg).Version=$(VERSION) -X $(version_pkg).Revisio
 # Programs that only tests and lint run. A rule's go.sum changes with the pinned
 # version, so an upgrade rebuilds them and nothing else does.
 kube         := kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubectl kubelet kubemark
-servers      := $(BIN)/etcd $(BIN)/prometheus $(BIN)/promtool $(BIN)/promparse $(BIN)/promexpr $(addprefix $(BIN)/,$(kube))
+servers      := $(BIN)/etcd $(BIN)/prometheus $(BIN)/promtool $(BIN)/promparse $(BIN)/promexpr $(BIN)/jsonschema $(addprefix $(BIN)/,$(kube))
 linter       := $(BIN)/golangci-lint
 build_server := CGO_ENABLED=0 $(GO) build -trimpath
 
@@ -93,9 +93,10 @@ fmt: $(linter) ## Format the source and group the imports
 	$(linter) fmt
 
 .PHONY: docs
-docs: ## Generate docs/metrics.md, docs/checks.md and alerts/prometheusrule.yaml
+docs: ## Generate docs/metrics.md, docs/checks.md, alerts/prometheusrule.yaml and dashboards/*.json
 	$(GO) run ./docs/gen
 	$(GO) run ./alerts/gen
+	$(GO) run ./dashboards/gen
 
 .PHONY: docs-check
 docs-check: ## Fail when the generated docs are not up to date
@@ -155,6 +156,10 @@ $(BIN)/prometheus $(BIN)/promtool: tools/prometheus/go.sum
 
 $(BIN)/promparse $(BIN)/promexpr: $(BIN)/%: tools/prometheus/%/main.go tools/prometheus/go.sum
 	cd tools/prometheus && $(build_server) -ldflags '-s -w' -o $@.new ./$*
+	@mv $@.new $@
+
+$(BIN)/jsonschema: tools/jsonschema/main.go tools/jsonschema/go.sum
+	cd tools/jsonschema && $(build_server) -ldflags '-s -w' -o $@.new .
 	@mv $@.new $@
 
 # Kubernetes' packages cannot tell their version by themselves.

@@ -111,6 +111,9 @@ func (d dashboard) panels() []any {
 
 func (p panel) json(nodes bool) object {
 	defaults := object{"color": object{"mode": p.colors()}, "thresholds": p.steps.json(p.without()), "mappings": p.mappings, "unit": p.unit, "custom": p.custom}
+	if p.unit == "" {
+		defaults["unit"] = "none"
+	}
 	if p.mappings == nil {
 		defaults["mappings"] = []any{}
 	}

@@ -42,6 +42,8 @@ var may = map[string][]string{
 	"docs/gen":            {"*"},
 	"alerts":              {},
 	"alerts/gen":          {},
+	"dashboards":          {},
+	"dashboards/gen":      {},
 	"test/deps":           {},
 	"test/thread":         {},
 	"test/netsim":         {"test/thread"},
