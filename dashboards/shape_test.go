@@ -168,7 +168,8 @@ func (p *panel) check(t *testing.T, file string) {
 			t.Errorf("%s: %s does not ask the chosen data source", file, p.Title)
 		}
 		for _, part := range strings.SplitAfter(q.Expr, "[")[1:] {
-			if !strings.HasPrefix(part, "$__rate_interval]") {
+			rare := strings.HasPrefix(part, "1h]") && strings.Contains(q.Expr, "grapevine_smoke_") // runs are minutes apart
+			if !strings.HasPrefix(part, "$__rate_interval]") && !rare {
 				t.Errorf("%s: %s takes its rate over %.20q", file, p.Title, part)
 			}
 		}

@@ -14,7 +14,7 @@ func controlPlane() dashboard {
 		}},
 		{title: "API server", height: 8, panels: []panel{
 			matrix("Who reaches which API server", "The row is the node that asks, the column the API server. A bad column is the API server, a bad row the node.", "", "node", e,
-				of(aggregate("min", "node, endpoint", series("grapevine_apiserver_up")), "")).words(yesNo).colored(flag).wide(16).empty("no API server is asked").runbook("GrapevineAPIServerUnhealthy"),
+				of(aggregate("min", "node, endpoint", series("grapevine_apiserver_up")), "")).words(yesNo).colored(flag).wide(16).runbook("GrapevineAPIServerUnhealthy"),
 			list("Its own checks that failed", "By name, as /readyz?verbose has them. Begin at etcd where it stands here.", "",
 				[]column{{label: "node", title: "Seen from"}, {label: "endpoint", title: "Endpoint"}, {label: "path", title: "Path", width: 90}, {label: "name", title: "Check"}},
 				of(now("grapevine_apiserver_check_failed", "endpoint, path, name"), "")).wide(8).empty("none").runbook("GrapevineAPIServerUnhealthy"),
@@ -50,10 +50,10 @@ func controlPlane() dashboard {
 			graph("System pods", "On all nodes, by state.", "", of(sum("state", now("grapevine_pods_system", "state")), "{{state}}")).empty("pods are not watched").runbook("GrapevinePodsUnhealthy"),
 			graph("Not heard of pods for", "Since the API server last told a node of its pods: the longest.", "s", of("topk(5, "+now("grapevine_pods_watch_age_seconds", "")+")", "{{node}}")).empty("pods are not watched"),
 			matrix("Services", "Whether each node reaches the service at its cluster address.", "", "node", "address",
-				of(aggregate("min", "node, address", series("grapevine_service_up")), "")).words(yesNo).colored(flag).wide(8).empty("no service is asked").runbook("GrapevineServiceUnhealthy"),
+				of(aggregate("min", "node, address", series("grapevine_service_up")), "")).words(yesNo).colored(flag).wide(8).runbook("GrapevineServiceUnhealthy"),
 			graph("kube-proxy's rules are old", "Since kube-proxy last brought its rules up to date, by its own word.", "s", of("topk(5, "+now("grapevine_service_proxy_update_age_seconds", "")+")", "{{node}}")).empty("no kube-proxy is asked"),
 			matrix("DNS", "Whether each server answers each node, in any way.", "", "node", "server",
-				of(aggregate("min", "node, server", series("grapevine_dns_up")), "")).words(yesNo).colored(flag).wide(8).empty("no server is asked").runbook("GrapevineDNSUnhealthy"),
+				of(aggregate("min", "node, server", series("grapevine_dns_up")), "")).words(yesNo).colored(flag).wide(8).runbook("GrapevineDNSUnhealthy"),
 		}},
 		row{title: "Certificates", height: 7, panels: []panel{
 			list("Certificates that the control plane shows", "When the first of them expires, by endpoint.", "s",

@@ -162,14 +162,22 @@ func (p panel) colors() string {
 func (p panel) without() string {
 	switch {
 	case p.kind == "timeseries":
-		return good
+		return lines
 	case p.kind == "table":
 		return "transparent"
 	case len(p.steps) == 0:
 		return calm
+	case p.noValue == noData || p.noValue == silent:
+		return dim
 	}
-	return dim
+	return none
 }
+
+const (
+	lines  = "text" // of a graph's thresholds; each has a colour of its own
+	noData = "NO DATA"
+	silent = "SILENT"
+)
 
 func (p panel) target(q query, ref string) object {
 	t := object{"refId": ref, "datasource": prometheus, "expr": q.expr, "legendFormat": q.legend, "editorMode": "code", "instant": p.instant, "range": !p.instant, "format": "time_series"}

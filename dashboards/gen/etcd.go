@@ -8,7 +8,7 @@ func etcd() dashboard {
 		description: "Members of etcd, what they wait for, and the disks below them. Lines of thresholds are those that etcd itself publishes.",
 		rows: []row{
 			{height: 4, panels: []panel{
-				stat("Verdict", "The worst verdict on etcd.", "", of(worst("", `check="etcd"`), "")).verdict().empty("NO DATA").runbook("GrapevineEtcdUnhealthy"),
+				stat("Verdict", "The worst verdict on etcd.", "", of(worst("", `check="etcd"`), "")).verdict().empty(noData).runbook("GrapevineEtcdUnhealthy"),
 				stat("Answering", "Endpoints that answer.", "", of(sum("", lowest("grapevine_etcd_up", e)), "")).plain().wide(3),
 				stat("Not answering", "Endpoints that do not answer.", "", of(count("", lowest("grapevine_etcd_up", e))+" - "+sum("", lowest("grapevine_etcd_up", e)), "")).colored(fromOne(bad)).wide(3).runbook("GrapevineEtcdUnhealthy"),
 				stat("Voting members", "Members in the member list that have a vote. More than half of them must be there.", "", of(most("", now("grapevine_etcd_members", e)), "")).plain().wide(3),
@@ -22,7 +22,6 @@ func etcd() dashboard {
 						{label: "node", title: "Node", link: nodeLink}, {label: "endpoint", title: "Endpoint"}, {label: "member", title: "Member"}, {label: "version", title: "Version", width: 90},
 						{label: "Value #A", title: "Answers", width: 90, paint: true, words: yesNo, steps: flag},
 						{label: "Value #B", title: "Leader", width: 90, words: value(word{0, "", calm}, word{1, "leader", "blue"})},
-						{label: "Value #C", title: "Known", width: 0},
 					},
 					of(lowest("grapevine_etcd_up", e), ""), of(now("grapevine_etcd_is_leader", e), ""), of(now("grapevine_etcd_member_info", "endpoint, member, version"), "")).wide(14).runbook("GrapevineEtcdUnhealthy"),
 				matrix("Contact between members", "Whether each member has contact to each other one, as it says itself.", "", "endpoint", "peer",

@@ -7,14 +7,14 @@ func mesh() dashboard {
 		description: "How well agents hear each other, whether anything is cut, and what agents, gossip and scrapes cost.",
 		rows: []row{
 			{height: 4, panels: []panel{
-				stat("Nodes reporting", "Nodes whose data arrive.", "", of(nodesReporting(), "")).empty("NO DATA").plain(),
-				stat("Nodes silent", "Nodes that should be there and whose data do not arrive.", "", of(nodesKnown()+" - "+nodesReporting(), "")).colored(fromOne(bad)).empty("NO DATA").runbook("GrapevineNodeSilent"),
+				stat("Nodes reporting", "Nodes whose data arrive.", "", of(nodesReporting(), "")).empty(noData).plain(),
+				stat("Nodes silent", "Nodes that should be there and whose data do not arrive.", "", of(nodesKnown()+" - "+nodesReporting(), "")).colored(fromOne(bad)).empty(noData).runbook("GrapevineNodeSilent"),
 				stat("Different pictures", "How many different sets of nodes are reached by those who tell: 1 when all reach the same ones.", "",
-					of(count("", `count_values by (cluster) ("view", `+now("grapevine_mesh_partition_view_hash", "")+")"), "")).colored(over(2, 3)).empty("NO DATA").runbook("GrapevineMeshSplit"),
-				stat("Oldest data", "Of all nodes, the dead among them until they are forgotten.", "s", of(most("", dataAge("cluster, node")), "")).colored(over(30, 120)).empty("NO DATA"),
+					of(count("", `count_values by (cluster) ("view", `+now("grapevine_mesh_partition_view_hash", "")+")"), "")).colored(over(2, 3)).empty(noData).runbook("GrapevineMeshSplit"),
+				stat("Oldest data", "Of all nodes, the dead among them until they are forgotten.", "s", of(most("", dataAge("cluster, node")), "")).colored(over(30, 120)).empty(noData),
 				stat("Scrape is whole", "Whether the node that answers holds the series of all nodes that are up.", "", of("min("+series("grapevine_mesh_scrape_complete")+")", "")).words(yesNo).colored(flag).empty("only in /metrics").runbook("GrapevineScrapeIncomplete"),
 				stat("Scraped for all", "Nodes that have answered a cluster-wide scrape in the last five minutes. One is enough, two are normal for a pair of Prometheus servers; more store everything as many times.", "",
-					of(most("", sum("cluster", now("grapevine_web_cluster_scraped", ""))), "")).colored(over(3, 10)).empty("NO DATA").runbook("GrapevineScrapedOnManyNodes"),
+					of(most("", sum("cluster", now("grapevine_web_cluster_scraped", ""))), "")).colored(over(3, 10)).empty(noData).runbook("GrapevineScrapedOnManyNodes"),
 			}},
 			{title: "Who hears whom", height: 8, panels: []panel{
 				graph("Members", "Members in the gossip by state, as the node sees it that counts most. What the gossip says of a member is a hint, no verdict.", "",

@@ -15,14 +15,13 @@ func network() dashboard {
 		{"Nodes' own network", "the nodes' own network", "grapevine_host_network", "host-network", "HostNetwork"},
 		{"Pod network (overlay)", "the pod network", "grapevine_overlay", "overlay", "Overlay"},
 	} {
-		const none = "no node probes another"
 		rows = append(rows,
 			row{title: n.title, height: 9, panels: []panel{
 				matrix("Loss, from row to column", "Packets over "+n.what+" that no answer came back for, the worst of all protocols. Each node probes a few others. "+
 					"A bad column is a node that nobody reaches, a bad row one that reaches nobody; one bad field is the way between two.", "percentunit", "node", "peer",
-					of(most("node, peer", series(n.prefix+"_loss_ratio")), "")).colored(loss).empty(none).runbook("Grapevine" + n.alert + "Unhealthy"),
+					of(most("node, peer", series(n.prefix+"_loss_ratio")), "")).colored(loss).runbook("Grapevine" + n.alert + "Unhealthy"),
 				matrix("Round trip, from row to column", "Median of the last run over "+n.what+", by UDP.", "s", "node", "peer",
-					of(most("node, peer", series(n.prefix+"_round_trip_seconds", `protocol="udp"`)), "")).colored(trip).empty(none).runbook("Grapevine" + n.alert + "Unhealthy"),
+					of(most("node, peer", series(n.prefix+"_round_trip_seconds", `protocol="udp"`)), "")).colored(trip).runbook("Grapevine" + n.alert + "Unhealthy"),
 			}},
 			row{height: 8, panels: []panel{
 				heat("Round trips", "How many answers over "+n.what+" took how long, of all nodes together.", "s",
@@ -35,10 +34,10 @@ func network() dashboard {
 	}
 	rows = append(rows,
 		row{title: "Packet sizes", height: 8, panels: []panel{
-			matrix("Largest packet on the way", "The largest packet that passed from the row to the column and back, over the network where it is smallest.", "bytes", "node", "peer",
-				of(aggregate("min", "node, peer", series("grapevine_mtu_path_bytes")), "")).colored(neutral).empty("no path is measured").runbook("GrapevineMTUUnhealthy"),
+			matrix("Largest packet on the way", "The largest packet that passed from the row to the column and back, over the network where it is smallest, in bytes.", "", "node", "peer",
+				of(aggregate("min", "node, peer", series("grapevine_mtu_path_bytes")), "")).colored(steps{{0, "transparent"}}).runbook("GrapevineMTUUnhealthy"),
 			matrix("Large packets vanish", "Small packets pass and large ones do not: connections open and then hang. Mostly a tunnel whose MTU is set too large.", "", "node", "peer",
-				of(most("node, peer", series("grapevine_mtu_black_hole")), "")).words(noYes).colored(fromOne(bad)).empty("no path is measured").runbook("GrapevineMTUUnhealthy"),
+				of(most("node, peer", series("grapevine_mtu_black_hole")), "")).words(noYes).colored(fromOne(bad)).runbook("GrapevineMTUUnhealthy"),
 		}},
 		row{title: "Services and DNS", height: 7, panels: []panel{
 			graph("Connecting to services", "Time of the last attempt to connect at the cluster address.", "s",

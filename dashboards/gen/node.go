@@ -7,8 +7,8 @@ func node() dashboard {
 		description: "One node, or some: what its checks say, its disks, clock, memory, kubelet, runtime and certificates.",
 		rows: []row{
 			{height: 4, panels: []panel{
-				stat("Verdict", "The worst verdict of all checks on each node.", "", of(worst("cluster, node"), "{{node}}")).verdict().empty("SILENT").wide(5).runbook("GrapevineNodeSilent", "GrapevineCheckUnknown"),
-				stat("Age of its data", "Since the newest data of the node arrived. They come every few seconds.", "s", of(dataAge("cluster, node"), "{{node}}")).colored(over(30, 120)).empty("SILENT").wide(4).runbook("GrapevineNodeDataLate"),
+				stat("Verdict", "The worst verdict of all checks on each node.", "", of(worst("cluster, node"), "{{node}}")).verdict().empty(silent).wide(5).runbook("GrapevineNodeSilent", "GrapevineCheckUnknown"),
+				stat("Age of its data", "Since the newest data of the node arrived. They come every few seconds.", "s", of(dataAge("cluster, node"), "{{node}}")).colored(over(30, 120)).empty(silent).wide(4).runbook("GrapevineNodeDataLate"),
 				stat("Reached by others", "Share of the nodes that try the way to this one and get through. Some but not all: the way is bad, not the node.", "percentunit",
 					of(lowest("grapevine_node_observers_reaching", "")+" / "+now("grapevine_node_observers", ""), "{{node}}")).colored(under(0.5, 1)).empty("only in /metrics").wide(4).runbook("GrapevineNodeDown", "GrapevineMeshWayCut"),
 				stat("Maintenance", "Bad verdicts are shown as unknown while the node is cordoned, shuts down, or has just started.", "",
@@ -50,7 +50,7 @@ func node() dashboard {
 				graph("Clock against other nodes", "The node's clock minus the median of its peers'. Above 0 it is ahead.", "s",
 					of(now("grapevine_clock_offset_seconds", ""), "{{node}}")).signed().empty("no other node tells its time").runbook("GrapevineClockUnhealthy"),
 				graph("Kernel's clock may be off by", "The largest error that the kernel thinks its clock may have. It grows while no time service steers it.", "s",
-					of(now("grapevine_clock_kernel_maximum_error_seconds", ""), "{{node}}")),
+					of(now("grapevine_clock_kernel_maximum_error_seconds", ""), "{{node}}")).empty("the check clock is off"),
 				list("Time service", "Whether a time service keeps the kernel's clock synchronized, and since when the node runs.", "",
 					[]column{{label: "node", title: "Node"}, {label: "Value #A", title: "Synchronized", width: 130, paint: true, words: yesNo, steps: flag}, {label: "Value #B", title: "Booted", unit: "dateTimeFromNow"}},
 					of(now("grapevine_clock_kernel_synchronized", ""), ""), of(now("grapevine_node_boot_timestamp_seconds", "")+" * 1000", "")).wide(8),
@@ -61,7 +61,7 @@ func node() dashboard {
 						{label: "node", title: "Node"}, {label: "Value #A", title: "Answers", paint: true, words: yesNo, steps: flag}, {label: "Value #B", title: "Ready", paint: true, words: value(word{1, "yes", good}, word{0, "no", bad}, word{-1, "unknown", dim}), steps: flag},
 						{label: "Value #C", title: "Cordoned", words: value(word{0, "no", calm}, word{1, "yes", dim})},
 					},
-					of(lowest("grapevine_kubelet_up", ""), ""), of(lowest("grapevine_kubelet_condition", "", `condition="Ready"`), ""), of(now("grapevine_kubelet_unschedulable", ""), "")).wide(8).empty("no kubelet here").runbook("GrapevineKubeletUnhealthy"),
+					of(lowest("grapevine_kubelet_up", ""), ""), of(lowest("grapevine_kubelet_condition", "", `condition="Ready"`), ""), of(now("grapevine_kubelet_unschedulable", ""), "")).wide(8).runbook("GrapevineKubeletUnhealthy"),
 				graph("Kubelet's lease", "Since the kubelet last renewed the node's lease, which it does every 10 s. After 40 s the node counts as not ready.", "s",
 					of(now("grapevine_kubelet_lease_age_seconds", ""), "{{node}}")).limits(over(20, 40)).empty("no kubelet here").runbook("GrapevineKubeletUnhealthy"),
 				graph("Kubelet's health takes", "Time of the last /healthz request.", "s", of(now("grapevine_kubelet_healthz_last_duration_seconds", ""), "{{node}}")).empty("no kubelet here"),

@@ -44,8 +44,9 @@ const (
 	fair = "yellow"
 	warn = "orange"
 	bad  = "red"
-	dim  = "purple" // unknown: never the colour of health, nor of trouble
-	calm = "text"   // a number that is neither good nor bad
+	dim  = "purple"  // unknown: never the colour of health, nor of trouble
+	none = "#5c5c66" // there is no such thing here
+	calm = "text"    // a number that is neither good nor bad
 )
 
 // over is good below two values, then a warning, then bad.
@@ -77,11 +78,14 @@ var neutral = steps{{0, calm}}
 func (s steps) json(without string) object {
 	list := []any{object{"color": without, "value": nil}}
 	for _, step := range s {
-		if math.IsInf(step.from, -1) {
+		switch {
+		case math.IsInf(step.from, -1):
 			list[0] = object{"color": step.color, "value": nil}
-			continue
+		case step.from == 0 && without == lines: // no line along the bottom
+			list[0] = object{"color": step.color, "value": nil}
+		default:
+			list = append(list, object{"color": step.color, "value": step.from})
 		}
-		list = append(list, object{"color": step.color, "value": step.from})
 	}
 	return object{"mode": "absolute", "steps": list}
 }
