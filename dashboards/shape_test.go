@@ -173,7 +173,7 @@ func (p *panel) check(t *testing.T, file string) {
 				t.Errorf("%s: %s takes its rate over %.20q", file, p.Title, part)
 			}
 		}
-		if strings.Count(q.Expr, "{") != strings.Count(q.Expr, `cluster=~"$cluster"`) {
+		if strings.Count(q.Expr, "{") != strings.Count(q.Expr, `{cluster=~"$cluster"`) {
 			t.Errorf("%s: %s does not go by the chosen cluster everywhere: %s", file, p.Title, q.Expr)
 		}
 	}

@@ -31,8 +31,8 @@ func overview() dashboard {
 					"Every verdict that is not OK: critical first, and among them what other troubles follow from (disk before etcd before API server). "+
 						"The reason in words: grapevine status on any node. Empty: all is well.", "",
 					[]column{
-						{label: "Value", title: "Verdict", width: 90, paint: true, words: []any{span(30, 39, "Critical", bad), span(20, 29, "Warning", warn), span(10, 19, "Unknown", dim)},
-							steps: steps{{0, dim}, {20, warn}, {30, bad}}},
+						{label: "Value", title: "Verdict", width: 90, paint: true, words: []any{span(40, 40, "No data", dim), span(30, 39, "Critical", bad), span(20, 29, "Warning", warn), span(10, 19, "Unknown", dim)},
+							steps: steps{{0, dim}, {20, warn}, {30, bad}, {40, dim}}},
 						{label: "cluster", title: "Cluster", width: 110},
 						{label: "node", title: "Node", link: nodeLink},
 						{label: "check", title: "Check", width: 150, link: checks + "#${__value.text}"},

@@ -32,10 +32,13 @@ var tiers = []string{
 
 // troubles are all verdicts that are not OK. The number says where to begin:
 // critical before warning before unknown, and in each the causes before what
-// follows from them. 30 and more is critical, 20 warning, 10 unknown.
+// follows from them. 40 is no data, 30 and more critical, 20 warning, 10
+// unknown.
 func troubles() string {
 	labels := "cluster, node, check, subject"
 	terms := []string{
+		// An empty list must not be taken for health.
+		fmt.Sprintf(`label_replace(label_replace(absent(%s), "check", "agent", "", ""), "subject", "no verdicts arrive", "", "") * 0 + 40`, series(statusMetric)),
 		// The dead say nothing of themselves. Only an answer for all has this.
 		fmt.Sprintf(`label_replace(label_replace(max by (cluster, node) (%s) < 1, "check", "agent", "", ""), "subject", "silent", "", "") * 0 + 39`,
 			series("grapevine_node_up")),
