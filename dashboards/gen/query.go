@@ -60,9 +60,9 @@ func aggregate(operator, by, expr string) string {
 }
 
 // quantile is a quantile of a histogram with these labels of its own, by some
-// labels.
+// labels. Where nothing was counted there is nothing, and not NaN.
 func quantile(q float64, by, metric, labels string, match ...string) string {
-	return fmt.Sprintf("histogram_quantile(%v, %s)", q, sum(join(by, "le"), rate(metric+"_bucket", join(labels, "le"), match...)))
+	return fmt.Sprintf("histogram_quantile(%v, %s) > 0", q, sum(join(by, "le"), rate(metric+"_bucket", join(labels, "le"), match...)))
 }
 
 // either is the first of the expressions that has something to say, for each

@@ -54,7 +54,7 @@ func lastHour(function, metric, labels string) string {
 
 // stepTakes is a quantile of the time that each step took in the last hour.
 func stepTakes(q float64) string {
-	return fmt.Sprintf("histogram_quantile(%v, %s)", q, sum("step, le", lastHour("rate", "grapevine_smoke_step_duration_seconds_bucket", "step, le")))
+	return fmt.Sprintf("histogram_quantile(%v, %s) > 0", q, sum("step, le", lastHour("rate", "grapevine_smoke_step_duration_seconds_bucket", "step, le")))
 }
 
 // lowestOf is the smallest value over nodes: of what one node at a time exports.
