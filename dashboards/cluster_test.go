@@ -58,7 +58,7 @@ checks:
   disk: {paths: [%q]}
   dns: {outside_name: ""}
   etcd: {endpoints: [%q]}
-  host-network: {interval: 5s, timeout: 3s}
+  host-network: {interval: 5s, timeout: 3s, answer_timeout: 500ms}
 `, c.APIServer.Kubeconfig, component(c.ControllerManagers[0]), component(c.Schedulers[0]), c.Etcd.Members[0].DataDir, c.Etcd.Members[0].ClientURL),
 	})
 }
@@ -72,13 +72,12 @@ func onNode(t *testing.T, c *real.Cluster, n *real.Node, join string) *real.Agen
 		Config: fmt.Sprintf(`
 checks:
   cri: {sockets: [%[1]q], interval: 5s, timeout: 2s}
-  host-network: {interval: 5s, timeout: 3s}
+  host-network: {interval: 5s, timeout: 3s, answer_timeout: 500ms}
   kubelet: {health_url: %[2]q, kubeconfig: %[3]q, node_name: %[4]s, interval: 5s, timeout: 3s, node_interval: 5s}
-  mtu: {interval: 10s, timeout: 8s}
-  overlay: {interface: cni0, interval: 5s, timeout: 3s}
+  overlay: {interface: cni0, interval: 5s, timeout: 3s, answer_timeout: 500ms}
   pods: {kubeconfig: %[3]q, node_name: %[4]s}
   service: {kubeconfig: %[3]q, interval: 5s, timeout: 4s}
-  smoke: {enabled: true, kubeconfig: %[3]q, steps: {dns: false}}
+  smoke: {enabled: true, kubeconfig: %[3]q, interval: 70s, deadline: 50s, steps: {dns: false}}
 `, n.Containerd.Socket, n.HealthURL, c.APIServer.Kubeconfig, n.Name),
 	})
 }
