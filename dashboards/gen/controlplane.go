@@ -21,7 +21,7 @@ func controlPlane() dashboard {
 			graph("Requests, last", "Time of the last request of each kind, by the node that is slowest.", "s",
 				of(most("endpoint, operation", now("grapevine_apiserver_request_last_duration_seconds", "endpoint, operation")), "{{endpoint}} {{operation}}")).limits(over(1, 3)).empty("no API server is asked").runbook("GrapevineAPIServerUnhealthy"),
 			graph("Requests, 99th percentile", "Of answered requests, over all nodes that ask.", "s",
-				of(quantile(0.99, "endpoint, operation", "grapevine_apiserver_request_duration_seconds", "endpoint, operation"), "{{endpoint}} {{operation}}")).empty("no API server is asked"),
+				of(p99("endpoint, operation", "grapevine_apiserver_request_duration_seconds", "endpoint, operation"), "{{endpoint}} {{operation}}")).empty("no API server is asked"),
 			graph("Request, by part", "Name lookup, connection, TLS and the request itself: which part is slow.", "s",
 				of(most("endpoint, phase", now("grapevine_apiserver_request_phase_seconds", "endpoint, phase")), "{{endpoint}} {{phase}}")).empty("no API server is asked"),
 		}},
@@ -59,10 +59,10 @@ func controlPlane() dashboard {
 			list("Certificates that the control plane shows", "When the first of them expires, by endpoint.", "s",
 				[]column{{label: "endpoint", title: "Endpoint"}, {label: "Value", title: "Expires in", paint: true, steps: expiry}},
 				of(either(
-					lowestBy(e, "grapevine_apiserver_certificate_expiry_timestamp_seconds"),
-					lowestBy(e, "grapevine_etcd_certificate_expiry_timestamp_seconds"),
-					lowestBy(e, "grapevine_scheduler_certificate_expiry_timestamp_seconds"),
-					lowestBy(e, "grapevine_controller_manager_certificate_expiry_timestamp_seconds")), "")).sorted("Expires in", true).empty("none was shown").runbook("GrapevineCertificateUnhealthy"),
+					timeLeft("grapevine_apiserver_certificate_expiry_timestamp_seconds"),
+					timeLeft("grapevine_etcd_certificate_expiry_timestamp_seconds"),
+					timeLeft("grapevine_scheduler_certificate_expiry_timestamp_seconds"),
+					timeLeft("grapevine_controller_manager_certificate_expiry_timestamp_seconds")), "")).sorted("Expires in", true).empty("none was shown").runbook("GrapevineCertificateUnhealthy"),
 			list("Files that expire first", "The ten files on these nodes whose certificates expire first.", "s",
 				[]column{{label: "node", title: "Node", link: nodeLink}, {label: "path", title: "File"}, {label: "Value", title: "Expires in", paint: true, steps: expiry}},
 				of("bottomk(10, "+lowest("grapevine_certificates_expiry_timestamp_seconds", "path")+" - time())", "")).sorted("Expires in", true).empty("no certificates found").runbook("GrapevineCertificateUnhealthy"),
@@ -75,7 +75,7 @@ func controlPlane() dashboard {
 	}
 }
 
-// lowestBy is the time left until the first of some certificates expires.
-func lowestBy(label, metric string) string {
-	return "(" + aggregate("min", label, series(metric)) + " - time())"
+// timeLeft is that until the first certificate of each endpoint expires.
+func timeLeft(metric string) string {
+	return "(" + aggregate("min", "endpoint", series(metric)) + " - time())"
 }

@@ -29,7 +29,7 @@ func network() dashboard {
 				graph("Peers", "Peers of all nodes, by what the last run found.", "", of(sum("state", now(n.prefix+"_peers", "state")), "{{state}}")).runbook("Grapevine" + n.alert + "Unhealthy"),
 				graph("Does not arrive, and does not come back", "Of requests that were lost: those that the peer has not counted were lost on the way there, the rest on the way back.", "percentunit",
 					of("topk(5, 1 - "+lowest(n.prefix+"_arrived_ratio", "peer, protocol")+" > 0)", "there: {{node}} to {{peer}} {{protocol}}"),
-					of(fmt.Sprintf("topk(5, %s + %s - 1 > 0)", now(n.prefix+"_loss_ratio", "peer, protocol"), lowest(n.prefix+"_arrived_ratio", "peer, protocol")), "back: {{peer}} to {{node}} {{protocol}}")).to(1).empty("nothing is lost"),
+					of(fmt.Sprintf("topk(5, %s + %s - 1 > 0)", now(n.prefix+"_loss_ratio", "peer, protocol"), lowest(n.prefix+"_arrived_ratio", "peer, protocol")), "back: {{peer}} to {{node}} {{protocol}}")).share().empty("nothing is lost"),
 			}})
 	}
 	rows = append(rows,
@@ -45,7 +45,7 @@ func network() dashboard {
 			graph("DNS queries, last", "Time of the last query, by server and question.", "s",
 				of("topk(10, "+now("grapevine_dns_query_last_duration_seconds", "server, question, protocol")+")", "{{node}} {{server}} {{question}} {{protocol}}")).runbook("GrapevineDNSUnhealthy"),
 			graph("DNS queries, 99th percentile", "Of answered queries, over all nodes.", "s",
-				of(quantile(0.99, "question, protocol", "grapevine_dns_query_duration_seconds", "question, protocol"), "{{question}} {{protocol}}")),
+				of(p99("question, protocol", "grapevine_dns_query_duration_seconds", "question, protocol"), "{{question}} {{protocol}}")),
 		}},
 		row{title: "Links and connection tracking", height: 7, panels: []panel{
 			matrix("Links", "Whether each device is switched on and has a carrier.", "", "node", "device",
@@ -54,7 +54,7 @@ func network() dashboard {
 				of(rate("grapevine_host_network_link_errors_total", "device, direction")+" > 0", "{{node}} {{device}} {{direction}} damaged"),
 				of(rate("grapevine_host_network_link_drops_total", "device, direction")+" > 0", "{{node}} {{device}} {{direction}} dropped")).empty("none"),
 			graph("Connection tracking is full to", "At 100 % new connections fail.", "percentunit",
-				of("topk(10, "+now("grapevine_host_network_conntrack_entries", "")+" / "+now("grapevine_host_network_conntrack_entries_limit", "")+")", "{{node}}")).to(1).limits(over(0.75, 0.9)).runbook("GrapevineHostNetworkUnhealthy"),
+				of("topk(10, "+now("grapevine_host_network_conntrack_entries", "")+" / "+now("grapevine_host_network_conntrack_entries_limit", "")+")", "{{node}}")).share().limits(over(0.75, 0.9)).runbook("GrapevineHostNetworkUnhealthy"),
 		}},
 	)
 	return dashboard{

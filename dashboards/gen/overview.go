@@ -56,12 +56,12 @@ func overview() dashboard {
 					},
 					of(verdicts(0, "check"), ""), of(verdicts(2, "check"), ""), of(verdicts(1, "check"), ""), of(verdicts(3, "check"), "")).sorted("Critical", false).wide(8),
 				graph("Age of the newest data", "Of the nodes whose data are oldest, as the node says that answers the scrape. Where every node is scraped for itself: since it was last scraped.", "s",
-					of("topk(5, "+dataAge("cluster, node")+")", "{{node}}")).limits(over(30, 120)).runbook("GrapevineNodeDataLate").wide(6),
+					of("topk(5, "+dataAge()+")", "{{node}}")).limits(over(30, 120)).runbook("GrapevineNodeDataLate").wide(6),
 				graph("Nodes", "Nodes whose data arrive, those that should be there, and those in maintenance (cordoned, shutting down, just started), whose bad verdicts are shown as unknown.", "",
 					of(nodesReporting(), "reporting"), of(nodesKnown(), "known"),
-					of(count("", most("cluster, node", series("grapevine_node_maintenance"))+" == 1")+" or 0 * "+nodesReporting(), "in maintenance")).wide(5),
+					of(count(most("cluster, node", series("grapevine_node_maintenance"))+" == 1")+" or 0 * "+nodesReporting(), "in maintenance")).wide(5),
 				graph("Reached by the nodes", "Share of the nodes that each node reaches, of those it knows: the worst. Below 100 % there is a split, or nodes are down.", "percentunit",
-					of("bottomk(5, "+lowest("grapevine_mesh_reachable_ratio", "")+")", "{{node}}")).to(1).runbook("GrapevineMeshSplit").wide(5),
+					of("bottomk(5, "+lowest("grapevine_mesh_reachable_ratio", "")+")", "{{node}}")).share().runbook("GrapevineMeshSplit").wide(5),
 			}},
 		},
 	}
@@ -84,7 +84,8 @@ func split() string {
 }
 
 // dataAge is how old the newest data of a node are.
-func dataAge(by string) string {
+func dataAge() string {
+	const by = "cluster, node"
 	return "(" + either(aggregate("min", by, series("grapevine_node_snapshot_age_seconds")),
 		"time() - "+most(by, "timestamp("+series("grapevine_node_info")+")")) + ")"
 }

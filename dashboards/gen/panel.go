@@ -71,8 +71,6 @@ var flag = steps{{0, bad}, {1, good}}
 // statusSteps are the colours of verdicts by their numbers.
 var statusSteps = steps{{0, good}, {1, warn}, {2, bad}, {3, dim}}
 
-var neutral = steps{{0, calm}}
-
 // json is how Grafana has the steps, with a colour for what has no value: no
 // data must never look like health.
 func (s steps) json(without string) object {
@@ -127,9 +125,8 @@ func (p panel) colored(s steps) panel { p.steps = s; return p }
 
 func (p panel) words(m []any) panel { p.mappings = m; return p }
 
-func (p panel) from(low float64) panel { p.min = number(low); return p }
-
-func (p panel) to(high float64) panel { p.max = number(high); return p }
+// share lets a graph go up to 100 %.
+func (p panel) share() panel { p.max = number(1); return p }
 
 func (p panel) empty(text string) panel { p.noValue = text; return p }
 

@@ -50,7 +50,7 @@ func sum(by, expr string) string { return aggregate("sum", by, expr) }
 func most(by, expr string) string { return aggregate("max", by, expr) }
 
 // count counts series.
-func count(by, expr string) string { return aggregate("count", by, expr) }
+func count(expr string) string { return aggregate("count", "", expr) }
 
 func aggregate(operator, by, expr string) string {
 	if by == "" {
@@ -59,10 +59,10 @@ func aggregate(operator, by, expr string) string {
 	return operator + " by (" + by + ") (" + expr + ")"
 }
 
-// quantile is a quantile of a histogram with these labels of its own, by some
-// labels. Where nothing was counted there is nothing, and not NaN.
-func quantile(q float64, by, metric, labels string, match ...string) string {
-	return fmt.Sprintf("histogram_quantile(%v, %s) > 0", q, sum(join(by, "le"), rate(metric+"_bucket", join(labels, "le"), match...)))
+// p99 is the 99th percentile of a histogram with these labels of its own, by
+// some labels. Where nothing was counted there is nothing, and not NaN.
+func p99(by, metric, labels string) string {
+	return fmt.Sprintf("histogram_quantile(0.99, %s) > 0", sum(join(by, "le"), rate(metric+"_bucket", join(labels, "le"))))
 }
 
 // either is the first of the expressions that has something to say, for each

@@ -57,7 +57,7 @@ func troubles() string {
 // nodesReporting is how many nodes' data arrive. An answer for all says so
 // itself; who scrapes every node counts who answers.
 func nodesReporting() string {
-	return "(" + either(sum("", now("grapevine_node_up", "")), count("", now("grapevine_node_info", ""))) + ")"
+	return "(" + either(sum("", now("grapevine_node_up", "")), count(now("grapevine_node_info", ""))) + ")"
 }
 
 // nodesKnown is how many there should be: those that have not said goodbye.
