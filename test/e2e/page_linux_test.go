@@ -53,7 +53,8 @@ func TestOnePage(t *testing.T) {
 	inbox := newInbox(t)
 	alertmanager := real.NeedAlertmanager(t, real.AlertmanagerOptions{Config: inbox.configuration(t)})
 	prometheus := real.NeedPrometheus(t, real.PrometheusOptions{
-		Config: strings.Replace(scrapeConfig(c.agents[0]), "scrape_interval: 1s", "scrape_interval: 1s, evaluation_interval: 1s", 1) + alerting(t, alertmanager),
+		Config: scrapeConfig(c.agents[0], soonerRules(t)) +
+			fmt.Sprintf("alerting: {alertmanagers: [{static_configs: [{targets: [%q]}]}]}\n", strings.TrimPrefix(alertmanager.URL, "http://")),
 	})
 	c.converged(c.agents...)
 
@@ -182,7 +183,7 @@ func (in *inbox) at(path string) []message {
 // configuration is the example of alerts/ with receivers that are here.
 func (in *inbox) configuration(t *testing.T) string {
 	t.Helper()
-	example, err := os.ReadFile(filepath.Join(alertsDir(t), "alertmanager.yaml"))
+	example, err := os.ReadFile(filepath.Join(filepath.Dir(filepath.Dir(alertRules(t))), "alertmanager.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,11 +218,10 @@ func shorter(t *testing.T, config, key string, divisor model.Duration) string {
 	})
 }
 
-// alerting is the part of Prometheus' configuration that loads the rules of
-// alerts/, with less time to wait, and tells Alertmanager.
-func alerting(t *testing.T, a *real.Alertmanager) string {
+// soonerRules are the files of rules in alerts/, with less time to wait.
+func soonerRules(t *testing.T) string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(alertsDir(t), "rules", "*.yaml"))
+	files, err := filepath.Glob(alertRules(t))
 	if err != nil || len(files) == 0 {
 		t.Fatal("no rules: ", err)
 	}
@@ -235,15 +235,5 @@ func alerting(t *testing.T, a *real.Alertmanager) string {
 			t.Fatal(err)
 		}
 	}
-	return fmt.Sprintf("rule_files: [%q]\nalerting: {alertmanagers: [{static_configs: [{targets: [%q]}]}]}\n",
-		filepath.Join(dir, "*.yaml"), strings.TrimPrefix(a.URL, "http://"))
-}
-
-func alertsDir(t *testing.T) string {
-	t.Helper()
-	root, err := real.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Join(root, "alerts")
+	return filepath.Join(dir, "*.yaml")
 }

@@ -25,7 +25,7 @@ func TestOneAgentAnswersForAll(t *testing.T) {
 	c := newCluster(t, "--mesh.stale-after="+staleAfter.String())
 	c.converged(c.agents...)
 
-	prometheus := real.NeedPrometheus(t, real.PrometheusOptions{Config: scrapeConfig(t, c.agents[0])})
+	prometheus := real.NeedPrometheus(t, real.PrometheusOptions{Config: scrapeConfig(c.agents[0], alertRules(t))})
 	has := func(within time.Duration, what, expr string, want int) {
 		t.Helper()
 		eventually(t, within, what, func(ctx context.Context) error {
@@ -69,7 +69,7 @@ func TestOneAgentAnswersForAll(t *testing.T) {
 
 	// Another agent takes over as the target. Nothing may seem to restart.
 	switched := time.Now()
-	if err := prometheus.Reload(t.Context(), scrapeConfig(t, c.agents[1])); err != nil {
+	if err := prometheus.Reload(t.Context(), scrapeConfig(c.agents[1], alertRules(t))); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(8 * time.Second)
@@ -183,15 +183,10 @@ func (c *cluster) stopEtcdLeader() int {
 	return leader
 }
 
-// scrapeConfig scrapes one agent each second. The label instance is the same
-// whichever agent it is, so that series go on when the target changes.
-// With the rules of alerts/, evaluated as often.
-func scrapeConfig(t *testing.T, a *real.Agent) string {
-	t.Helper()
-	root, err := real.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
+// scrapeConfig scrapes one agent each second, and evaluates the rules in these
+// files as often. The label instance is the same whichever agent it is, so that
+// series go on when the target changes.
+func scrapeConfig(a *real.Agent, rules string) string {
 	return fmt.Sprintf(`
 global: {scrape_interval: 1s, evaluation_interval: 1s}
 rule_files: [%q]
@@ -199,7 +194,17 @@ scrape_configs:
   - job_name: grapevine
     static_configs: [{targets: [%q]}]
     relabel_configs: [{target_label: instance, replacement: any}]
-`, filepath.Join(root, "alerts", "rules", "*.yaml"), strings.TrimPrefix(a.URL, "http://"))
+`, rules, strings.TrimPrefix(a.URL, "http://"))
+}
+
+// alertRules are the files of rules in alerts/.
+func alertRules(t *testing.T) string {
+	t.Helper()
+	root, err := real.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(root, "alerts", "rules", "*.yaml")
 }
 
 func promtoolAccepts(t *testing.T, url string) {
