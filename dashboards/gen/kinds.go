@@ -49,6 +49,16 @@ func (p panel) stacked() panel {
 	return p
 }
 
+// byStatus draws lines that are named after a status in its colour.
+func (p panel) byStatus() panel {
+	for _, line := range []struct{ status, color string }{{"ok", good}, {"warning", warn}, {"critical", bad}, {"unknown", dim}} {
+		p.overrides = append(p.overrides, object{"matcher": object{"id": "byName", "options": line.status}, "properties": []any{
+			object{"id": "color", "value": object{"mode": "fixed", "fixedColor": line.color}},
+		}})
+	}
+	return p
+}
+
 // signed lets a graph go below 0.
 func (p panel) signed() panel {
 	p.min = nil

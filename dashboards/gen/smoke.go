@@ -35,7 +35,7 @@ func smoke() dashboard {
 			{title: "Runs", height: 7, panels: []panel{
 				graph("Steps take, 90th percentile", "Time of steps that were reached, also when they failed, of the runs of the last hour.", "s", of(stepTakes(0.9), "{{step}}")).empty(off),
 				graph("A run takes", "Clearing up included.", "s", of(now("grapevine_smoke_run_duration_seconds", ""), "{{node}}")).empty(off),
-				graph("Runs", "Runs of the last hour, by the status of their worst step.", "", of(sum("status", lastHour("increase", "grapevine_smoke_runs_total", "status")), "{{status}}")).stacked().empty(off),
+				graph("Runs", "Runs of the last hour, by the status of their worst step.", "", of(sum("status", lastHour("increase", "grapevine_smoke_runs_total", "status")), "{{status}}")).stacked().byStatus().empty(off),
 				graph("Runs not made", "Runs of the last hour that were due and not made, by reason: degraded (what runs need is down), slow (the API server is), leftovers.", "",
 					of(sum("reason", lastHour("increase", "grapevine_smoke_skipped_runs_total", "reason")), "{{reason}}")).empty(off),
 				graph("Nodes", "By whether runs can use them.", "", of(most("cluster, state", series("grapevine_smoke_nodes")), "{{state}}")).stacked().empty(off),
