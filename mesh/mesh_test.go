@@ -18,9 +18,16 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/grapevine-mesh/grapevine/health"
+	"github.com/grapevine-mesh/grapevine/mesh/exchange"
+	"github.com/grapevine-mesh/grapevine/mesh/state"
 )
 
 func TestMain(m *testing.M) {
+	// What compresses gets ready when it is first used. That must not be in the
+	// virtual time of one test, or the next one could not use it.
+	if _, err := exchange.EncodeCast(0, state.Delta{Blobs: [][]byte{make([]byte, 4<<10)}}); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m,
 		// go-metrics, which serf brings along, signals for good.
 		goleak.IgnoreAnyFunction("github.com/hashicorp/go-metrics.(*InmemSignal).run"),
