@@ -81,6 +81,7 @@ func TestOnePage(t *testing.T) {
 		return nil
 	})
 
+	keepWriting(t, etcd.Members[(slow+1)%size].ClientURL)
 	disk.Set(real.DiskFault{Fsync: 3 * time.Second})
 	t.Cleanup(disk.Heal)
 	began := time.Now()
@@ -114,6 +115,31 @@ func TestOnePage(t *testing.T) {
 	if says := page.Annotations["description"]; !strings.Contains(says, nodeName(slow)) || !strings.Contains(says, disk.Dir) {
 		t.Errorf("the page says %q, which does not name %s on %s", says, disk.Dir, nodeName(slow))
 	}
+}
+
+// keepWriting writes to an etcd member several times a second until the test
+// ends, as a cluster does that is in use: an idle one may wait for its disk so
+// seldom that the API server goes on as ever.
+func keepWriting(t *testing.T, url string) {
+	t.Helper()
+	const put = `{"key": "d3JpdHRlbg==", "value": "YWdhaW4="}` // written: again
+	ctx, cancel := context.WithCancel(t.Context())
+	var done sync.WaitGroup
+	t.Cleanup(func() {
+		cancel()
+		done.Wait()
+	})
+	done.Go(func() {
+		for tick := time.Tick(200 * time.Millisecond); ctx.Err() == nil; <-tick {
+			request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v3/kv/put", strings.NewReader(put))
+			if err != nil {
+				panic(err)
+			}
+			if answer, err := http.DefaultClient.Do(request); err == nil { // while there is no leader, none is written
+				_ = answer.Body.Close()
+			}
+		}
+	})
 }
 
 // heldBack returns nil when Alertmanager holds an alert of that name, and
