@@ -10,8 +10,7 @@ import (
 	"github.com/grapevine-mesh/grapevine/test/real"
 )
 
-func TestCRIContainers(t *testing.T) {
-	t.Parallel()
+func criContainers(t *testing.T) {
 	c := needContainerd(t)
 	s := containerSettings()
 	network := filepath.Join(c.containerd.CNIDir, "10-pods.conflist")

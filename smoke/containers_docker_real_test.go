@@ -13,8 +13,7 @@ import (
 // fewPools leaves Docker addresses for sixteen networks.
 const fewPools = "--default-address-pool=base=10.98.0.0/24,size=28"
 
-func TestDockerContainers(t *testing.T) {
-	t.Parallel()
+func dockerContainers(t *testing.T) {
 	d := needDocker(t, fewPools)
 	s := containerSettings()
 

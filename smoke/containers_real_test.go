@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +15,15 @@ import (
 	"github.com/grapevine-mesh/grapevine/health"
 	"github.com/grapevine-mesh/grapevine/test/real"
 )
+
+// TestContainers waits for much of its time, as TestFaults does.
+func TestContainers(t *testing.T) {
+	t.Parallel()
+	var both sync.WaitGroup
+	both.Go(func() { t.Run("Docker", dockerContainers) })
+	both.Go(func() { t.Run("CRI", criContainers) })
+	both.Wait()
+}
 
 // containerRuntimeTest is a real runtime on a host of its own.
 type containerRuntimeTest struct {

@@ -96,6 +96,7 @@ metadata: {name: smoke}
 spec: {storageClassName: own, capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], hostPath: {path: %q}}
 `, folder), "apply", "-f", "-")
 	s := in("smoke-all")
+	s.Patience = Default().Patience // not all is to fail
 	s.Steps.Logs, s.Steps.Exec, s.Steps.Policy, s.Steps.Volume, s.Steps.StorageClass = true, true, true, true, "own"
 	r := makeRun(t.Context(), t, c.admin, s, Options{})
 	// The network of these nodes is a bridge.
