@@ -77,7 +77,7 @@ checks:
   overlay: {interface: cni0, interval: 5s, timeout: 3s, answer_timeout: 500ms}
   pods: {kubeconfig: %[3]q, node_name: %[4]s}
   service: {kubeconfig: %[3]q, interval: 5s, timeout: 4s}
-  smoke: {enabled: true, kubeconfig: %[3]q, interval: 70s, deadline: 50s, steps: {dns: false}}
+  smoke: {enabled: true, kubeconfig: %[3]q, interval: 60s, deadline: 30s, patience: 10s, steps: {dns: false}}
 `, n.Containerd.Socket, n.HealthURL, c.APIServer.Kubeconfig, n.Name),
 	})
 }

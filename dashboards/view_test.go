@@ -33,7 +33,7 @@ const interval = "70s"
 func scrape(t *testing.T, jobs string, absent ...[]absence) *view {
 	t.Helper()
 	p := real.NeedPrometheus(t, real.PrometheusOptions{Config: "global: {scrape_interval: 1s}\nscrape_configs:\n" + jobs})
-	return &view{p, slices.Concat(absent...), 3 * time.Minute}
+	return &view{p, slices.Concat(absent...), 5 * time.Minute}
 }
 
 // why tells why expr may have no answer, and is empty when it must have one.
