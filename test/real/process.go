@@ -130,7 +130,13 @@ func (p *Process) Kill() error {
 }
 
 // Pause freezes the process: its ports stay open, and nothing answers.
-func (p *Process) Pause() error { return p.signal(syscall.SIGSTOP) }
+func (p *Process) Pause() error {
+	if err := p.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	awaitStopped(p.Pid())
+	return nil
+}
 
 // Resume ends a Pause.
 func (p *Process) Resume() error { return p.signal(syscall.SIGCONT) }
