@@ -198,7 +198,7 @@ func terminating(ns *corev1.Namespace) verdict {
 
 // make creates an object, and reads what has become of it unless into is nil.
 // In a namespace that was just made it waits until the cluster has furnished
-// that.
+// that, and where others make something, too, until the quota has counted that.
 func (r *run) make(ctx context.Context, on resource, object, into k8sruntime.Object) verdict {
 	r.touched = true
 	namespace := r.s.Namespace
@@ -214,7 +214,8 @@ func (r *run) make(ctx context.Context, on resource, object, into k8sruntime.Obj
 		if err == nil || on == namespaces && apierrors.IsAlreadyExists(err) {
 			return verdict{}
 		}
-		if unfurnished(err) {
+		// Two who count against one quota at once are told to try again.
+		if unfurnished(err) || apierrors.IsConflict(err) {
 			select {
 			case <-time.After(100 * time.Millisecond):
 				continue
