@@ -3,6 +3,7 @@ package exposition
 import (
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -127,17 +128,21 @@ func TestNoAllocationPerSeries(t *testing.T) {
 				opts  Options
 				limit float64
 			}{
-				{Options{Format: f, Encoding: e}, 30}, // the race detector empties pools
+				{Options{Format: f, Encoding: e}, 30},
 				{Options{Format: f, Encoding: e, Shard: Shard{Of: 1}, Timestamps: true}, 8 * (many - few) / 10},
 				{Options{Format: f, Encoding: e, Shard: Shard{Of: 1}, Checks: []string{"bench"}}, 8 * (many - few) / 10},
 			} {
 				allocs := func(perNode int) float64 {
 					r, v := newRenderer(), largeView(nodes, perNode)
-					return testing.AllocsPerRun(5, func() {
-						if err := r.Write(io.Discard, v, tc.opts); err != nil {
-							t.Fatal(err)
-						}
-					})
+					least := math.Inf(+1)
+					for range 8 { // the race detector empties pools now and then
+						least = min(least, testing.AllocsPerRun(1, func() {
+							if err := r.Write(io.Discard, v, tc.opts); err != nil {
+								t.Fatal(err)
+							}
+						}))
+					}
+					return least
 				}
 				if a, b := allocs(few), allocs(many); b > a+tc.limit {
 					t.Errorf("%+v: %v allocations with %d series a node, %v with %d", tc.opts, a, few, b, many)
