@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"strings"
-	"sync"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/go-kit/log/level"
@@ -82,13 +81,8 @@ func agentCommand(app *kingpin.Application, actions map[string]action) {
 		if err := a.Listen(); err != nil {
 			return 0, err
 		}
-		bounded, end := context.WithCancel(ctx)
-		var bound sync.WaitGroup
-		bound.Go(func() { heap.Bound(bounded) })
-		err = a.Run(ctx)
-		end()
-		bound.Wait()
-		if err != nil {
+		defer heap.Bound()()
+		if err := a.Run(ctx); err != nil {
 			level.Error(logger).Log("msg", "ended", "err", err)
 			return failed, nil
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
 	"time"
 )
 
@@ -22,11 +23,21 @@ const (
 )
 
 // Bound holds the garbage to a few megabytes, or to a third of what is in use,
-// until ctx ends. It does nothing where GOGC is set.
-func Bound(ctx context.Context) {
+// until end is called. It does nothing where GOGC is set.
+func Bound() (end func()) {
 	if os.Getenv("GOGC") != "" {
-		return
+		return func() {}
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() { bound(ctx) })
+	return func() {
+		cancel()
+		done.Wait()
+	}
+}
+
+func bound(ctx context.Context) {
 	percent := least // a start leaves much behind
 	before := debug.SetGCPercent(percent)
 	defer func() { debug.SetGCPercent(before) }()

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -54,11 +53,7 @@ func serveCommand(app *kingpin.Application, actions map[string]action) {
 	cmd := app.Command("serve", "Serve the metrics of a cluster that nobody runs, as an agent does, for a Prometheus or by hand.")
 	o.flags(cmd)
 	actions[cmd.FullCommand()] = func(ctx context.Context, stdout, stderr io.Writer) error {
-		bounded, end := context.WithCancel(ctx)
-		var bound sync.WaitGroup
-		bound.Go(func() { heap.Bound(bounded) }) // as grapevine agent does
-		defer bound.Wait()
-		defer end()
+		defer heap.Bound()() // as grapevine agent does
 		return o.serve(ctx, stdout, stderr, agentHandler)
 	}
 }
