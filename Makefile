@@ -43,7 +43,7 @@ build: ## Build bin/grapevine, one static binary
 
 .PHONY: test
 test: build $(servers) cc packages alert-packages ## Run all tests with the race detector (PKG=./mesh/... TESTFLAGS='-run X')
-	$(GO) test -race -timeout 20m -parallel 4 $(TESTFLAGS) $(PKG)
+	$(GO) test -race -timeout 20m -p 3 -parallel 4 $(TESTFLAGS) $(PKG)
 
 .PHONY: simulate
 simulate: ## Run whole clusters through faults in virtual time, one of a hundred agents among them (SEED=N AGENTS=M runs one)

@@ -10,7 +10,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/grapevine-mesh/grapevine/health"
 	"github.com/grapevine-mesh/grapevine/test/real"
@@ -66,7 +65,7 @@ func TestAPIServerAdmission(t *testing.T) {
 		return s
 	}
 	check := newCheck(t, settings(server.Kubeconfig))
-	until(t, 20*time.Second, "the server has settled", func() bool { return run(t, check, apiTimeout).results[host].Status == health.OK })
+	until(t, "the server has settled", func() bool { return run(t, check, apiTimeout).results[host].Status == health.OK })
 
 	t.Run("well, and nothing is left", func(t *testing.T) {
 		got := run(t, check, apiTimeout)
@@ -104,7 +103,7 @@ func TestAPIServerAdmission(t *testing.T) {
 		s := settings(server.Kubeconfig)
 		s.Admission.Namespace = "full"
 		check := newCheck(t, s)
-		until(t, 10*time.Second, "the quota is in force", func() bool { return run(t, check, apiTimeout).results[host].Status != health.OK })
+		until(t, "the quota is in force", func() bool { return run(t, check, apiTimeout).results[host].Status != health.OK })
 		run(t, check, apiTimeout).expect(t, host, health.Unknown, "refuses the ConfigMap that a dry run would create in namespace full", "exceeded quota")
 	})
 
@@ -112,7 +111,7 @@ func TestAPIServerAdmission(t *testing.T) {
 		port, err := real.FreePort()
 		must(t, err)
 		create(t, server, webhooks, webhook(t, "dead", "https://"+hostPort(port), server.CAFile))
-		until(t, 20*time.Second, "it is in force", func() bool { return run(t, check, apiTimeout).results[host].Status != health.OK })
+		until(t, "it is in force", func() bool { return run(t, check, apiTimeout).results[host].Status != health.OK })
 		got := run(t, check, apiTimeout)
 		got.expect(t, host, health.Critical, "cannot create a ConfigMap by dry run in namespace default: 500", `failed calling webhook "dead.example.org"`, "connection refused")
 		if got.value(t, &apiSuccess, host, "create") != 0 || got.value(t, &apiCode, host, "create") != 500 {
@@ -120,7 +119,7 @@ func TestAPIServerAdmission(t *testing.T) {
 		}
 		t.Logf("%+v", got.results[host])
 		send(t, server, http.MethodDelete, webhooks+"/dead", "")
-		until(t, 20*time.Second, "it is gone", func() bool { return run(t, check, apiTimeout).results[host].Status == health.OK })
+		until(t, "it is gone", func() bool { return run(t, check, apiTimeout).results[host].Status == health.OK })
 	})
 
 	t.Run("webhook that hangs", func(t *testing.T) {
@@ -128,7 +127,7 @@ func TestAPIServerAdmission(t *testing.T) {
 		must(t, err)
 		defer l.Close()
 		create(t, server, webhooks, webhook(t, "hung", "https://"+l.Addr().String(), server.CAFile))
-		until(t, 20*time.Second, "it is in force", func() bool { return run(t, check, apiTimeout).results[host].Status != health.OK })
+		until(t, "it is in force", func() bool { return run(t, check, apiTimeout).results[host].Status != health.OK })
 		got := run(t, check, apiTimeout)
 		got.expect(t, host, health.Critical, "cannot create a ConfigMap by dry run in namespace default: no answer within", "it calls the admission webhooks hung.example.org")
 		t.Logf("%+v", got.results[host])

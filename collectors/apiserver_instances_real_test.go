@@ -139,7 +139,7 @@ spec:
 	check := c.(*apiserverCheck)
 
 	var got seen
-	until(t, 30*time.Second, "all instances are well, by a kubelet's credentials", func() bool {
+	until(t, "all instances are well, by a kubelet's credentials", func() bool {
 		check.discovery.next = time.Time{}
 		got = run(t, check, apiTimeout)
 		return len(got.results) == 3 && health.Worst(mapValues(got.results)) == health.OK
@@ -185,7 +185,7 @@ spec:
 	// An instance dies: it leaves the endpoints, and is not forgotten.
 	must(t, two.Kill())
 	run(t, check, apiTimeout).expect(t, hostTwo, health.Critical, "API server "+hostTwo+" does not answer: connection refused")
-	until(t, 60*time.Second, "it has left the endpoints", func() bool {
+	until(t, "it has left the endpoints", func() bool {
 		check.discovery.next = time.Time{}
 		return strings.Contains(run(t, check, apiTimeout).results[hostTwo].Reason, "no longer among the endpoints")
 	})
@@ -206,7 +206,7 @@ spec:
 
 	// The API is back, and the instance that left long ago is forgotten.
 	must(t, one.Start(t.Context()))
-	until(t, 30*time.Second, "it is forgotten", func() bool {
+	until(t, "it is forgotten", func() bool {
 		check.discovery.next = time.Time{}
 		run(t, check, apiTimeout)
 		_, known := run(t, check, apiTimeout).results[hostTwo]

@@ -42,7 +42,7 @@ func TestAPIServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			check := newCheck(t, settings(c.kubeconfig))
-			until(t, 10*time.Second, "the server has settled", func() bool {
+			until(t, "the server has settled", func() bool {
 				return run(t, check, apiTimeout).results[host].Status == c.status
 			})
 			s := run(t, check, apiTimeout)
@@ -63,9 +63,6 @@ func TestAPIServer(t *testing.T) {
 				if s.value(t, &apiSuccess, host, operation) != boolean(allowed) || s.value(t, &apiLast, host, operation) <= 0 {
 					t.Errorf("%s", operation)
 				}
-			}
-			if s.took > time.Second {
-				t.Errorf("a run took %v", s.took)
 			}
 			if len(s.samples) > 30 {
 				t.Errorf("%d series for one endpoint", len(s.samples))
@@ -108,7 +105,7 @@ func TestAPIServer(t *testing.T) {
 		time.Sleep(100 * time.Millisecond) // until the last of its threads has stopped
 		run(t, check, apiTimeout).expect(t, host, health.Critical, "does not answer: no answer within 3.6", "connected, but the request was not answered")
 		must(t, server.Resume())
-		until(t, 10*time.Second, "it is well again", func() bool { return run(t, check, apiTimeout).results[host].Status == health.OK })
+		until(t, "it is well again", func() bool { return run(t, check, apiTimeout).results[host].Status == health.OK })
 	})
 
 	t.Run("etcd hangs", func(t *testing.T) {
@@ -116,20 +113,20 @@ func TestAPIServer(t *testing.T) {
 		must(t, etcd.Members[0].Pause())
 		defer func() { must(t, etcd.Members[0].Resume()) }()
 		begun := time.Now()
-		until(t, 20*time.Second, "etcd is named", func() bool {
+		until(t, "etcd is named", func() bool {
 			return strings.Contains(run(t, check, apiTimeout).results[host].Reason, "z: etcd")
 		})
 		s := run(t, check, apiTimeout)
 		s.expect(t, host, health.Critical, "API server "+host+" fails on /", "z: etcd")
 		t.Logf("after %v: %+v", time.Since(begun), s.results[host])
 		must(t, etcd.Members[0].Resume())
-		until(t, 20*time.Second, "it is well again", func() bool { return run(t, check, apiTimeout).results[host].Status == health.OK })
+		until(t, "it is well again", func() bool { return run(t, check, apiTimeout).results[host].Status == health.OK })
 	})
 
 	t.Run("etcd gone", func(t *testing.T) {
 		check := newCheck(t, settings(server.Kubeconfig))
 		must(t, etcd.Members[0].Kill())
-		until(t, 20*time.Second, "the server's own check of etcd is named", func() bool {
+		until(t, "the server's own check of etcd is named", func() bool {
 			return strings.Contains(run(t, check, apiTimeout).results[host].Reason, "z: etcd")
 		})
 		s := run(t, check, apiTimeout)

@@ -95,7 +95,7 @@ func TestCRIRunning(t *testing.T) {
 	t.Run("images", func(t *testing.T) {
 		check := newCRICheck(t, socket, "off")
 		s := run(t, check, criTimeout)
-		until(t, 30*time.Second, "the runtime has looked at its images", func() bool {
+		until(t, "the runtime has looked at its images", func() bool {
 			check.runtimes[0].usageAt = time.Time{}
 			s = run(t, check, criTimeout)
 			return check.runtimes[0].usage[0].GetUsedBytes().GetValue() > 0
@@ -156,13 +156,13 @@ func TestCRIRunning(t *testing.T) {
 		}
 		_, err = runtime.Ctr(t.Context(), "images", "rm", real.PauseImage)
 		must(t, err)
-		until(t, time.Minute, "the canary is off", func() bool {
+		until(t, "the canary is off", func() bool {
 			return strings.Contains(run(t, check, criTimeout).results[socket].Reason, "has not got its sandbox image "+real.PauseImage)
 		})
 		pause, err := real.WriteImage(t.Context(), t.TempDir(), real.PauseImage, nil)
 		must(t, err)
 		must(t, runtime.Import(t.Context(), pause))
-		until(t, time.Minute, "the canary is on", func() bool {
+		until(t, "the canary is on", func() bool {
 			s := run(t, check, criTimeout)
 			return s.value(t, &criCanaryMetrics.Enabled, socket) == 1 && s.results[socket].Status == health.OK
 		})
@@ -170,7 +170,7 @@ func TestCRIRunning(t *testing.T) {
 
 	t.Run("network lost", func(t *testing.T) {
 		must(t, os.Remove(filepath.Join(runtime.CNIDir, "10-pods.conflist")))
-		until(t, 30*time.Second, "it says so", func() bool {
+		until(t, "it says so", func() bool {
 			return run(t, check, criTimeout).results[socket].Status == health.Critical
 		})
 		s := run(t, check, criTimeout)
@@ -182,7 +182,7 @@ func TestCRIRunning(t *testing.T) {
 			t.Error("the canary needs no pod network")
 		}
 		must(t, runtime.ConfigureNetwork("10.99.0.0/24"))
-		until(t, 30*time.Second, "it is back", func() bool {
+		until(t, "it is back", func() bool {
 			return run(t, check, criTimeout).results[socket].Status == health.OK
 		})
 	})
@@ -200,11 +200,11 @@ func TestCRIRunning(t *testing.T) {
 			}
 		}
 		must(t, runtime.Resume())
-		until(t, time.Minute, "it is well again", func() bool {
+		until(t, "it is well again", func() bool {
 			return run(t, check, criTimeout).results[socket].Status == health.OK
 		})
 		must(t, runtime.Kill())
-		until(t, time.Minute, "it is seen dead", func() bool {
+		until(t, "it is seen dead", func() bool {
 			return strings.Contains(run(t, check, criTimeout).results[socket].Reason, "is down: nothing listens at its socket (connection refused)")
 		})
 		s := run(t, check, criTimeout)
@@ -213,7 +213,7 @@ func TestCRIRunning(t *testing.T) {
 			t.Error("a dead runtime's canary sings")
 		}
 		must(t, runtime.Start(t.Context()))
-		until(t, time.Minute, "it is back", func() bool {
+		until(t, "it is back", func() bool {
 			return run(t, check, criTimeout).results[socket].Status == health.OK
 		})
 		expectNothingLeft(t, check)
@@ -257,7 +257,7 @@ func TestCRIBrokenRuntime(t *testing.T) {
 	}
 
 	must(t, os.Remove(fault))
-	until(t, time.Minute, "it runs containers again", func() bool {
+	until(t, "it runs containers again", func() bool {
 		check.runtimes[0].canary.next = time.Time{}
 		return run(t, check, criTimeout).results[socket].Status == health.OK
 	})

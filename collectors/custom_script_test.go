@@ -106,7 +106,7 @@ func TestCustomScriptPerfdata(t *testing.T) {
 // parent, has.
 func dies(t *testing.T, pid int) {
 	t.Helper()
-	until(t, 10*time.Second, fmt.Sprintf("process %d ends", pid), func() bool {
+	until(t, fmt.Sprintf("process %d ends", pid), func() bool {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		return err != nil || strings.Contains(string(stat), ") Z ")
 	})
@@ -116,7 +116,7 @@ func dies(t *testing.T, pid int) {
 func pids(t *testing.T, file string, count int) []int {
 	t.Helper()
 	var all []int
-	until(t, 10*time.Second, "the script has written its children", func() bool {
+	until(t, "the script has written its children", func() bool {
 		text, err := os.ReadFile(file)
 		all = nil
 		for field := range strings.FieldsSeq(string(text)) {

@@ -160,7 +160,7 @@ func TestCustomProcess(t *testing.T) {
 	dead := exec.Command(filepath.Join(dir, program), "0") // a zombie, until it is waited for
 	must(t, dead.Start())
 	t.Cleanup(func() { _ = dead.Wait() })
-	until(t, 20*time.Second, "two sleep", func() bool {
+	until(t, "two sleep", func() bool {
 		return one(t, customEntry{Process: &customProcess{Program: program}}).value(t, &customProcesses, "mine") == 2
 	})
 	zero := 0

@@ -104,7 +104,7 @@ func TestDiskThatHangsFromTheStart(t *testing.T) {
 // healthy waits until a disk is said to be well.
 func healthy(t *testing.T, check Collector, subject string) {
 	t.Helper()
-	until(t, time.Minute, subject+" is well", func() bool {
+	until(t, subject+" is well", func() bool {
 		return run(t, check, diskTimeout).results[subject].Status == health.OK
 	})
 }

@@ -126,7 +126,7 @@ func TestDNSEndpoints(t *testing.T) {
 	must(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	until(t, 20*time.Second, "the API server has made its own Service", func() bool {
+	until(t, "the API server has made its own Service", func() bool {
 		_, err := client.CoreV1().Services("default").Get(ctx, "kubernetes", metav1.GetOptions{})
 		return err == nil
 	})
@@ -182,7 +182,7 @@ func TestDNSEndpoints(t *testing.T) {
 
 	t.Run("a pod was moved", func(t *testing.T) {
 		must(t, slices.Delete(ctx, "kube-dns-c", metav1.DeleteOptions{}))
-		until(t, 20*time.Second, "it is not asked any more", func() bool {
+		until(t, "it is not asked any more", func() bool {
 			check.directory.asked = check.directory.asked.Add(-directoryDoubt) // some seconds later
 			_, asked := run(t, check, dnsTimeout).results[at(uint16(dead))]
 			return !asked

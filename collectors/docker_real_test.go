@@ -134,7 +134,7 @@ func TestDockerRunning(t *testing.T) {
 			}
 		}
 		must(t, daemon.Resume())
-		until(t, time.Minute, "it is well again", func() bool {
+		until(t, "it is well again", func() bool {
 			return run(t, check, dockerTimeout).results["docker"].Status == health.OK
 		})
 		must(t, daemon.Kill())
@@ -146,7 +146,7 @@ func TestDockerRunning(t *testing.T) {
 			t.Error("a dead daemon's canary sings")
 		}
 		must(t, daemon.Start(t.Context()))
-		until(t, time.Minute, "it is back", func() bool {
+		until(t, "it is back", func() bool {
 			return run(t, check, dockerTimeout).results["docker"].Status == health.OK
 		})
 	})
@@ -204,7 +204,7 @@ func TestDockerBrokenRuntime(t *testing.T) {
 
 	must(t, os.Remove(fault))
 	run(t, check, dockerTimeout) // the second failure in a row would have waited
-	until(t, time.Minute, "it runs containers again", func() bool {
+	until(t, "it runs containers again", func() bool {
 		check.canary.next = time.Time{}
 		return run(t, check, dockerTimeout).results["docker"].Status == health.OK
 	})
@@ -229,7 +229,7 @@ func TestDockerDiskFull(t *testing.T) {
 
 	_, err = host.Run(t.Context(), "rm", filepath.Join(data, "filler"))
 	must(t, err)
-	until(t, time.Minute, "it runs containers again", func() bool {
+	until(t, "it runs containers again", func() bool {
 		check.canary.next = time.Time{}
 		return run(t, check, dockerTimeout).results["docker"].Status == health.OK
 	})

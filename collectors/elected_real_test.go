@@ -35,7 +35,7 @@ func TestScheduler(t *testing.T) {
 	here := newCheck(t, electedOf(scheduler, first, second))
 	there := newCheck(t, electedOf(scheduler, second))
 	var s seen
-	until(t, 20*time.Second, "both are ready", func() bool {
+	until(t, "both are ready", func() bool {
 		s = run(t, here, electedTimeout)
 		return s.results[leads].Status == health.OK && s.results[standsBy].Status == health.OK
 	})
@@ -95,7 +95,7 @@ func TestScheduler(t *testing.T) {
 		t.Error("the leader is up")
 	}
 
-	until(t, 30*time.Second, "the other one takes over", func() bool {
+	until(t, "the other one takes over", func() bool {
 		s = run(t, there, electedTimeout)
 		return s.results[leaseSubject].Status == health.OK
 	})
@@ -105,7 +105,7 @@ func TestScheduler(t *testing.T) {
 
 	must(t, first.Kill())
 	must(t, second.Kill())
-	until(t, 40*time.Second, "nobody leads", func() bool {
+	until(t, "nobody leads", func() bool {
 		s = run(t, there, electedTimeout)
 		return strings.Contains(s.results[leaseSubject].Reason, "nobody leads")
 	})
@@ -127,7 +127,7 @@ func TestControllerManager(t *testing.T) {
 
 	check := newCheck(t, electedOf(controllerManager, instance))
 	var s seen
-	until(t, 20*time.Second, "it is well", func() bool {
+	until(t, "it is well", func() bool {
 		s = run(t, check, electedTimeout)
 		return s.results[host].Status == health.OK
 	})
@@ -193,7 +193,7 @@ func TestControllerManager(t *testing.T) {
 	})
 
 	// It ends when the API server does before it has started its controllers.
-	until(t, 40*time.Second, "its controllers are among its checks", func() bool {
+	until(t, "its controllers are among its checks", func() bool {
 		s = run(t, check, electedTimeout)
 		checks := 0
 		for _, sample := range s.samples {

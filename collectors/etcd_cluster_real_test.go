@@ -24,7 +24,7 @@ func TestEtcdMemberOfAnotherCluster(t *testing.T) {
 		s.MetricsURLs = append(s.MetricsURLs, m.MetricsURL)
 	}
 	check := newCheck(t, s)
-	until(t, 10*time.Second, "all are well", func() bool {
+	until(t, "all are well", func() bool {
 		return health.Worst(mapValues(run(t, check, etcdTimeout).results)) == health.OK
 	})
 
@@ -49,8 +49,8 @@ func TestEtcdMemberOfAnotherCluster(t *testing.T) {
 			return strings.Contains(run(t, check, etcdTimeout).results[membersSubject].Reason, "the peer URL of member "+lost.Name+", another cluster answers")
 		}
 	}
-	until(t, 20*time.Second, "the member is named", named(check))
-	until(t, 10*time.Second, "it is seen that its client port is not served", func() bool {
+	until(t, "the member is named", named(check))
+	until(t, "it is seen that its client port is not served", func() bool {
 		reason := run(t, check, etcdTimeout).results[hostOf(t, lost.ClientURL)].Reason
 		return strings.Contains(reason, "the request was not answered")
 	})
@@ -66,7 +66,7 @@ func TestEtcdMemberOfAnotherCluster(t *testing.T) {
 	// A node that asks only its own member sees it too.
 	s = patient(defaultEtcdSettings())
 	s.Endpoints = cluster.Endpoints()[:1]
-	until(t, 10*time.Second, "another member's node names it", named(newCheck(t, s)))
+	until(t, "another member's node names it", named(newCheck(t, s)))
 
 	// With its own data, but listening where nobody looks for it: the member
 	// takes part, as it connects to the others itself.
@@ -81,7 +81,7 @@ func TestEtcdMemberOfAnotherCluster(t *testing.T) {
 	}})
 	must(t, moved.Start())
 	defer func() { must(t, moved.Kill()) }()
-	until(t, 20*time.Second, "the peer URL that nobody listens at is named", func() bool {
+	until(t, "the peer URL that nobody listens at is named", func() bool {
 		got = run(t, check, etcdTimeout)
 		return strings.HasPrefix(got.results[membersSubject].Reason, "etcd: nobody answers at "+lost.PeerURL+", the peer URL of member "+lost.Name+": connection refused") &&
 			got.results[hostOf(t, lost.ClientURL)].Status == health.OK
@@ -158,7 +158,7 @@ func TestEtcdCertificateExpires(t *testing.T) {
 			_, err = pki.Issue("etcd", real.CertOptions{IPs: []net.IP{net.IPv4(127, 0, 0, 1)}})
 			must(t, err)
 			check.(*etcdCheck).targets[0].door.next = time.Time{}
-			until(t, 5*time.Second, "the new certificate is seen", func() bool {
+			until(t, "the new certificate is seen", func() bool {
 				return run(t, check, etcdTimeout).results[host].Status == health.OK
 			})
 		})

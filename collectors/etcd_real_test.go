@@ -78,7 +78,7 @@ func TestEtcdCluster(t *testing.T) {
 	}
 
 	t.Run("healthy", func(t *testing.T) {
-		until(t, 10*time.Second, "all are well", healthy)
+		until(t, "all are well", healthy)
 		conf, err := check.(*etcdCheck).files.config()
 		if err != nil {
 			t.Fatal(err)
@@ -133,9 +133,6 @@ func TestEtcdCluster(t *testing.T) {
 			t.Errorf("%v leaders", leaders)
 		}
 		s.expect(t, membersSubject, health.OK)
-		if s.took > time.Second {
-			t.Errorf("a run took %v", s.took)
-		}
 	})
 
 	// One endpoint each, with something wrong about how it is asked.
@@ -222,7 +219,7 @@ func TestEtcdCluster(t *testing.T) {
 		first := leader(run(t, check, etcdTimeout))
 		must(t, cluster.Members[first].Pause())
 		defer func() { must(t, cluster.Members[first].Resume()) }()
-		until(t, 15*time.Second, "the others have a new leader and say who is silent", func() bool {
+		until(t, "the others have a new leader and say who is silent", func() bool {
 			s := run(t, check, etcdTimeout)
 			well := s.results[hosts[first]].Status == health.Critical
 			for i, host := range hosts {
@@ -233,7 +230,7 @@ func TestEtcdCluster(t *testing.T) {
 			}
 			return well
 		})
-		until(t, 15*time.Second, "nobody answers at its peer URL", func() bool {
+		until(t, "nobody answers at its peer URL", func() bool {
 			return strings.Contains(run(t, check, etcdTimeout).results[membersSubject].Reason,
 				"nobody answers at "+cluster.Members[first].PeerURL+", the peer URL of member "+cluster.Members[first].Name)
 		})
@@ -242,7 +239,7 @@ func TestEtcdCluster(t *testing.T) {
 		s.expect(t, hosts[first], health.Critical, "TLS handshake was not answered")
 		t.Logf("%+v", s.results)
 		must(t, cluster.Members[first].Resume())
-		until(t, 15*time.Second, "it is well again", healthy)
+		until(t, "it is well again", healthy)
 		s = run(t, check, etcdTimeout)
 		for _, host := range hosts {
 			if s.value(t, &etcdRecentLeaderChanges, host) < 1 {
@@ -262,7 +259,7 @@ func TestEtcdCluster(t *testing.T) {
 		time.Sleep(2 * time.Second) // let the back-off grow
 		must(t, cluster.Members[2].Start(t.Context()))
 		runs := 0
-		until(t, 10*time.Second, "it is seen again", func() bool {
+		until(t, "it is seen again", func() bool {
 			runs++
 			time.Sleep(time.Second)
 			return run(t, check, etcdTimeout).results[hosts[2]].Status == health.OK
@@ -277,7 +274,7 @@ func TestEtcdCluster(t *testing.T) {
 			must(t, m.Pause())
 			defer func() { must(t, m.Resume()) }()
 		}
-		until(t, 20*time.Second, "the one left names those that hang", func() bool {
+		until(t, "the one left names those that hang", func() bool {
 			return strings.Contains(run(t, check, etcdTimeout).results[hosts[0]].Reason, "the quorum is lost: it reaches 1 of 3 voting members, itself included, and not etcd-1, etcd-2")
 		})
 	})
@@ -285,7 +282,7 @@ func TestEtcdCluster(t *testing.T) {
 	t.Run("quorum lost", func(t *testing.T) {
 		must(t, cluster.Members[1].Kill())
 		must(t, cluster.Members[2].Kill())
-		until(t, 15*time.Second, "the one left says that there is no leader", func() bool {
+		until(t, "the one left says that there is no leader", func() bool {
 			s := run(t, check, etcdTimeout)
 			if s.results[hosts[0]].Status != health.Critical || !strings.Contains(s.results[hosts[0]].Reason, "has no leader") {
 				return false

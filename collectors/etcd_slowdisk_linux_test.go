@@ -52,13 +52,13 @@ func TestEtcdSlowDisk(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 	})
-	until(t, 20*time.Second, "all are well", func() bool {
+	until(t, "all are well", func() bool {
 		return health.Worst(mapValues(run(t, check, etcdTimeout).results)) == health.OK
 	})
 
 	disk.Set(real.DiskFault{Fsync: 700 * time.Millisecond})
 	begun := time.Now()
-	until(t, 20*time.Second, "the slow disk is named", func() bool {
+	until(t, "the slow disk is named", func() bool {
 		return strings.Contains(run(t, check, etcdTimeout).results[host].Reason, "for a WAL fsync: its disk is slow")
 	})
 	got := run(t, check, etcdTimeout)

@@ -82,12 +82,12 @@ func TestEtcdUsersAndQuota(t *testing.T) {
 		// etcd holds the quota against what it has committed, which lags
 		// behind a quick writer: so write until it notices, not so many times.
 		i := 0
-		until(t, 10*time.Second, "the quota is reached", func() bool {
+		until(t, "the quota is reached", func() bool {
 			i++
 			_, err := plain.Put(ctx, fmt.Sprintf("fill%d", i), value)
 			return err != nil
 		})
-		until(t, 5*time.Second, "the alarm is seen", func() bool {
+		until(t, "the alarm is seen", func() bool {
 			return strings.Contains(run(t, check, etcdTimeout).results[host].Reason, "NOSPACE")
 		})
 		s := run(t, check, etcdTimeout)
@@ -123,7 +123,7 @@ func TestEtcdUsersAndQuota(t *testing.T) {
 		s := settings("", "")
 		s.Endpoints = append(s.Endpoints, client)
 		check := newCheck(t, s)
-		until(t, 20*time.Second, "the learner is well", func() bool {
+		until(t, "the learner is well", func() bool {
 			got := run(t, check, etcdTimeout)
 			return got.results[hostPort(clientPort)].Status == health.OK && got.results[membersSubject].Status == health.OK
 		})

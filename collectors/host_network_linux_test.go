@@ -85,19 +85,19 @@ func TestHostNetwork(t *testing.T) {
 	// This node's own cable.
 	c.Peers[0].Name = "n2"
 	must(t, h.Host(1).Carrier(false))
-	until(t, time.Minute, "the kernel notices the cable", func() bool { s = c.run(t); return s.value(t, &linkUp, "eth0") == 0 })
+	until(t, "the kernel notices the cable", func() bool { s = c.run(t); return s.value(t, &linkUp, "eth0") == 0 })
 	s.expect(t, "link eth0", health.Critical, "n1: link eth0 has no carrier")
-	until(t, time.Minute, "nobody is reached", func() bool { s = c.run(t); return s.results["n1"].Status == health.Critical })
+	until(t, "nobody is reached", func() bool { s = c.run(t); return s.results["n1"].Status == health.Critical })
 	s.expect(t, "n1", health.Critical, "none of 3 peers is reached over the host network: look for the cause on n1 first")
 	s.expect(t, "n2", health.Unknown, "none of 10 UDP requests is answered", "see the verdict on n1 first")
 	for range 2 {
 		must(t, h.Host(1).Carrier(true))
-		until(t, time.Minute, "the cable is back", func() bool { return c.run(t).value(t, &linkUp, "eth0") == 1 })
+		until(t, "the cable is back", func() bool { return c.run(t).value(t, &linkUp, "eth0") == 1 })
 		must(t, h.Host(1).Carrier(false))
-		until(t, time.Minute, "the cable is pulled", func() bool { return c.run(t).value(t, &linkUp, "eth0") == 0 })
+		until(t, "the cable is pulled", func() bool { return c.run(t).value(t, &linkUp, "eth0") == 0 })
 	}
 	must(t, h.Host(1).Carrier(true))
-	until(t, time.Minute, "all is well but the flapping", func() bool { s = c.run(t); return s.results["n2"].Status == health.OK })
+	until(t, "all is well but the flapping", func() bool { s = c.run(t); return s.results["n2"].Status == health.OK })
 	s.expect(t, "link eth0", health.Warning, "within 10 minutes: it flaps")
 }
 

@@ -47,7 +47,7 @@ func TestKubelet(t *testing.T) {
 	}
 
 	kubectl("cordon", node.Name)
-	until(t, 10*time.Second, "the cordon is seen", func() bool {
+	until(t, "the cordon is seen", func() bool {
 		s = look()
 		return s.value(t, &kubeletUnschedulable) == 1 && s.value(t, &kubeletTaints, "NoSchedule") == 1
 	})
@@ -59,14 +59,14 @@ func TestKubelet(t *testing.T) {
 	// A kubelet that hangs answers nothing, and its lease grows old before
 	// the cluster takes notice.
 	must(t, node.Kubelet.Pause())
-	until(t, 60*time.Second, "the lease is old", func() bool { s = look(); return is(s, "lease", health.Critical) })
+	until(t, "the lease is old", func() bool { s = look(); return is(s, "lease", health.Critical) })
 	s.expect(t, "lease", health.Critical, node.Name, "renewed", "ago")
 	s.expect(t, "healthz", health.Critical, "does not answer", "no answer within")
 	if s.value(t, &kubeletUp) != 0 || s.value(t, &kubeletLeaseAge) < 20 {
 		t.Errorf("a hung kubelet: %v", s.samples)
 	}
 	must(t, node.Kubelet.Resume())
-	until(t, 60*time.Second, "it is well again", func() bool {
+	until(t, "it is well again", func() bool {
 		s = look()
 		return is(s, "lease", health.OK) && is(s, "healthz", health.OK) && is(s, "node", health.OK)
 	})
@@ -74,7 +74,7 @@ func TestKubelet(t *testing.T) {
 	// Without its container runtime it says so itself: PLEG and the runtime
 	// are in the condition Ready.
 	must(t, node.Containerd.Kill())
-	until(t, 90*time.Second, "the node is not ready", func() bool { s = look(); return is(s, "node", health.Critical) })
+	until(t, "the node is not ready", func() bool { s = look(); return is(s, "node", health.Critical) })
 	s.expect(t, "node", health.Critical, "not ready since", "KubeletNotReady")
 
 	// What cannot be asked is not known, and not forgotten.
@@ -101,7 +101,7 @@ func TestKubeletOfHollowNodes(t *testing.T) {
 			t.Errorf("the node is called %q, not %q as in its credentials", name, n.Name)
 		}
 		var last seen
-		until(t, 30*time.Second, n.Name+" is well", func() bool {
+		until(t, n.Name+" is well", func() bool {
 			last = run(t, check, 4*time.Second)
 			return last.results["lease"].Status == health.OK && last.results["node"].Status == health.OK && last.results["healthz"].Status == health.OK
 		})

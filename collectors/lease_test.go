@@ -58,7 +58,7 @@ func TestLease(t *testing.T) {
 	if age := got.value(t, &m.leaseAge); age > 1 {
 		t.Errorf("age %v", age)
 	}
-	until(t, 10*time.Second, "it is critical", func() bool { return look().results[leaseSubject].Status == health.Critical })
+	until(t, "it is critical", func() bool { return look().results[leaseSubject].Status == health.Critical })
 	look().expect(t, leaseSubject, health.Critical, "has not been renewed by cp-1 for")
 
 	answer.Store(leaseJSON("", 1, clock.Add(2*time.Second)))
@@ -67,7 +67,7 @@ func TestLease(t *testing.T) {
 	if got.has(&m.leaseHolder) || got.value(t, &m.isLeader) != 0 || got.value(t, &m.leaseTransitions) != 3 {
 		t.Errorf("%v", got.samples)
 	}
-	until(t, 10*time.Second, "it is critical", func() bool { return look().results[leaseSubject].Status == health.Critical })
+	until(t, "it is critical", func() bool { return look().results[leaseSubject].Status == health.Critical })
 	look().expect(t, leaseSubject, health.Critical, "is held by nobody for", "nobody leads")
 
 	for body, want := range map[string]string{

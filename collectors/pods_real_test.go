@@ -42,7 +42,7 @@ func TestPods(t *testing.T) {
 			return ok && r.Status == status
 		}
 	}
-	until(t, 10*time.Second, "an empty node is well", look(podSummary, health.OK))
+	until(t, "an empty node is well", look(podSummary, health.OK))
 
 	image := `image: "` + real.PauseImage + `"`
 	manifest := podManifest("kube-system", "proxy", "", image) +
@@ -67,7 +67,7 @@ func TestPods(t *testing.T) {
 		"kube-system/slow":    {"is not ready for"},
 		podSummary:            {"system pods on " + node.Name, "kube-system/coredns "},
 	}
-	until(t, 90*time.Second, "what is wrong with each is seen", func() bool {
+	until(t, "what is wrong with each is seen", func() bool {
 		got = run(t, check, 4*time.Second)
 		for subject, words := range wanted {
 			r := got.results[subject]
@@ -89,13 +89,13 @@ func TestPods(t *testing.T) {
 	if _, err := cluster.Kubectl(t.Context(), "", "delete", "pod", "-n", "kube-system", "coredns", "network", "slow"); err != nil {
 		t.Fatal(err)
 	}
-	until(t, 90*time.Second, "those that are gone are gone", func() bool {
+	until(t, "those that are gone are gone", func() bool {
 		return look(podSummary, health.Critical)() && len(got.results) == 2
 	})
 
 	// What was known stays for a while, and says how old it is.
 	must(t, cluster.APIServer.Kill())
-	until(t, 20*time.Second, "the watch is known to be down", func() bool {
+	until(t, "the watch is known to be down", func() bool {
 		got = run(t, check, 4*time.Second)
 		return got.value(t, &podsWatch) == 0
 	})
@@ -106,7 +106,7 @@ func TestPods(t *testing.T) {
 		t.Error("what is known has no age")
 	}
 	must(t, cluster.APIServer.Start(t.Context()))
-	until(t, 60*time.Second, "the watch is up again", func() bool {
+	until(t, "the watch is up again", func() bool {
 		got = run(t, check, 4*time.Second)
 		return got.value(t, &podsWatch) == 1
 	})

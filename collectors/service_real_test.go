@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/grapevine-mesh/grapevine/health"
 	"github.com/grapevine-mesh/grapevine/test/real"
@@ -44,7 +43,7 @@ func TestService(t *testing.T) {
 	})
 	const service = "10.0.0.1:443"
 	var got seen
-	until(t, 20*time.Second, "all is well", func() bool {
+	until(t, "all is well", func() bool {
 		got = check.run(t)
 		return got.results[nodePort].Status == health.OK && got.results[service].Status == health.OK
 	})

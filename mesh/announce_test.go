@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -24,7 +23,7 @@ func TestAnnounce(t *testing.T) {
 		if err := b.Announce(said); err != nil {
 			t.Log(err) // on a busy machine it may take longer than anybody should wait
 		}
-		a.eventually(15*time.Second, "hears what b announces", func() (string, bool) {
+		a.eventually("hears what b announces", func() (string, bool) {
 			v := a.View()
 			n, _ := v.Node("b")
 			return fmt.Sprintf("%+v", n.Member.Announcement), cmp.Equal(n.Member.Announcement, said, cmp.Comparer(func(x, y netip.Addr) bool { return x == y }))

@@ -176,7 +176,7 @@ func TestKeysChangeByCertificateOnly(t *testing.T) {
 		_, _ = serfs.InstallKey(base64.StdEncoding.EncodeToString(gossipKey(100 + i)))
 	}
 	_, _ = serfs.UseKey(base64.StdEncoding.EncodeToString(gossipKey(101)))
-	b.eventually(5*time.Second, "has undone what serf was asked for", intact)
+	b.eventually("has undone what serf was asked for", intact)
 
 	// A request of ours needs the signature of the node that it names, and counts once.
 	var sent [][]byte
@@ -190,7 +190,7 @@ func TestKeysChangeByCertificateOnly(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		b.eventually(5*time.Second, "refuses the request", func() (string, bool) { return "", refusals() > before })
+		b.eventually("refuses the request", func() (string, bool) { return "", refusals() > before })
 	}
 	ask(keyRequest{deed: keyAdd, key: rogue, node: "a", number: 1 << 20}, b)
 	k, err := a.AddKey(t.Context(), rogue)

@@ -54,7 +54,7 @@ func settled(t *testing.T, peers map[string]*peer) (aggregators, leaves []string
 		want.sizes(100)
 		role, _ := want.update(members, everySecond)
 		_, _, all := want.now()
-		p.eventually(20*time.Second, "is "+role.String(), func() (string, bool) {
+		p.eventually("is "+role.String(), func() (string, bool) {
 			got, _, chosen := p.roles.now()
 			return fmt.Sprint(got, chosen), got == role && slices.Equal(chosen, all)
 		})
@@ -84,7 +84,7 @@ func (p *peer) bare() int {
 // the values of so many of the others.
 func (p *peer) knows(all []string, values int) {
 	p.t.Helper()
-	p.eventually(30*time.Second, fmt.Sprintf("knows all %d nodes, with the values of %d others", len(all), values), func() (string, bool) {
+	p.eventually(fmt.Sprintf("knows all %d nodes, with the values of %d others", len(all), values), func() (string, bool) {
 		v := p.View()
 		up := 0
 		for _, n := range v.Nodes {
@@ -143,7 +143,7 @@ func TestLeavesAndAggregators(t *testing.T) {
 	for _, name := range all {
 		var shown health.Result
 		p := peers[name]
-		p.eventually(20*time.Second, "hears of the disk", func() (string, bool) {
+		p.eventually("hears of the disk", func() (string, bool) {
 			v := p.View()
 			n, _ := v.Node(leaves[0])
 			for _, r := range n.Snapshot.Results {
@@ -164,7 +164,7 @@ func TestLeavesAndAggregators(t *testing.T) {
 	peers[dead].stop()
 	delete(peers, dead)
 	for _, name := range names(peers) {
-		peers[name].eventually(20*time.Second, "forgets who said goodbye", func() (string, bool) {
+		peers[name].eventually("forgets who said goodbye", func() (string, bool) {
 			v := peers[name].View()
 			n, known := v.Node(dead)
 			return fmt.Sprintf("%+v", n), !known

@@ -50,7 +50,7 @@ func TestConvergesLeavesAndComesBack(t *testing.T) {
 	if n.Member.State != MemberAlive || n.Member.Exchange != c.ExchangeAddr() || n.Member.Web != "127.0.0.1:1" || n.Member.Version != "1.0.0" {
 		t.Errorf("a thinks of c: %+v", n.Member)
 	}
-	if r := n.Snapshot.Results; len(r) != 1 || r[0].Status != health.Critical || r[0].Reason != "down" || time.Since(r[0].Observed) > 5*time.Second {
+	if r := n.Snapshot.Results; len(r) != 1 || r[0].Status != health.Critical || r[0].Reason != "down" || time.Since(r[0].Observed) > time.Minute {
 		t.Errorf("a has of c's verdicts: %+v", r)
 	}
 	if a.count("grapevine_mesh_members", "alive") != 3 {
@@ -59,7 +59,7 @@ func TestConvergesLeavesAndComesBack(t *testing.T) {
 
 	// A clean goodbye is heard at once, and leaves nothing.
 	c.stop()
-	b.eventually(3*time.Second, "forgets c", func() (string, bool) {
+	b.eventually("forgets c", func() (string, bool) {
 		v := b.View()
 		_, known := v.Node("c")
 		return "still there", !known
@@ -107,7 +107,7 @@ func TestSilentNode(t *testing.T) {
 	a.sees("a", "b")
 	// b goes on gossiping, so serf calls it alive: only its words have stopped.
 	var downAt, endedAt time.Duration
-	a.eventually(20*time.Second, "ends b", func() (string, bool) {
+	a.eventually("ends b", func() (string, bool) {
 		v := a.View()
 		n, _ := v.Node("b")
 		if !n.Up && downAt == 0 {

@@ -47,7 +47,7 @@ func cutExchange(t *testing.T, peers ...*peer) {
 		}
 	}
 	for _, p := range peers {
-		p.eventually(10*time.Second, "cannot reach anybody's exchange", func() (string, bool) {
+		p.eventually("cannot reach anybody's exchange", func() (string, bool) {
 			for name, m := range p.gossip.all() {
 				if name != p.cfg.Node && m.Exchange != hole.Addr().String() {
 					return name + " at " + m.Exchange, false
@@ -74,7 +74,7 @@ func TestNewsWhenOnlyTheGossipWorks(t *testing.T) {
 	}
 	cutExchange(t, a, b, c)
 	for _, p := range []*peer{a, c} {
-		p.eventually(20*time.Second, "has no fresh data of b", func() (string, bool) {
+		p.eventually("has no fresh data of b", func() (string, bool) {
 			v := p.View()
 			n, _ := v.Node("b")
 			return fmt.Sprint(n.Age), !n.Up
@@ -104,7 +104,7 @@ func TestNewsWhenOnlyTheGossipWorks(t *testing.T) {
 		}
 	}
 	for _, p := range []*peer{a, c} {
-		p.eventually(10*time.Second, "shows the verdict", seen(p))
+		p.eventually("shows the verdict", seen(p))
 		if shown.Status != health.Critical || shown.Reason != "fsync takes 1.2 s" {
 			t.Errorf("%s shows %+v", p.cfg.Node, shown)
 		}
@@ -116,13 +116,13 @@ func TestNewsWhenOnlyTheGossipWorks(t *testing.T) {
 			t.Errorf("%s counts no news", p.cfg.Node)
 		}
 	}
-	a.eventually(20*time.Second, "has nothing else of b", func() (string, bool) {
+	a.eventually("has nothing else of b", func() (string, bool) {
 		v := a.View()
 		n, _ := v.Node("b")
 		return fmt.Sprintf("%v %+v", n.Age, n.Snapshot), n.Age > a.cfg.StaleAfter && (n.Snapshot == nil || len(n.Snapshot.Results) == 1)
 	})
 	// It ends, as everything does.
-	a.eventually(20*time.Second, "has nothing of b", func() (string, bool) {
+	a.eventually("has nothing of b", func() (string, bool) {
 		v := a.View()
 		n, _ := v.Node("b")
 		return fmt.Sprintf("%+v", n.Snapshot), n.Snapshot == nil
@@ -145,7 +145,7 @@ func TestNewsFitsTheGossip(t *testing.T) {
 	if err := p.gossip.tell(make([]byte, news.MaxBytes+clock)); err != nil {
 		t.Errorf("the largest item late in the life of a cluster: %v", err)
 	}
-	p.eventually(5*time.Second, "refuses both", func() (string, bool) {
+	p.eventually("refuses both", func() (string, bool) {
 		n := p.count("grapevine_mesh_news_total", newsGarbage)
 		return fmt.Sprint(n), n == 2
 	})
@@ -356,7 +356,7 @@ func TestNewsThatIsRefused(t *testing.T) {
 func TestNewsToldBySender(t *testing.T) {
 	t.Parallel()
 	p := start(t, testConfig(t, "z"))
-	p.eventually(5*time.Second, "has told its first verdict", func() (string, bool) {
+	p.eventually("has told its first verdict", func() (string, bool) {
 		n := p.count("grapevine_mesh_news_total", newsSent)
 		return fmt.Sprint(n), n == 1
 	})

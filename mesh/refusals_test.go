@@ -104,7 +104,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	t.Run("a frame in this node's name", func(t *testing.T) {
 		stranger{"test", "b", b, says("a", id.encoded, id.frameKey)}.calls(t, "a", a.ExchangeAddr())
 		a.refuses("own_name")
-		c.eventually(10*time.Second, "hears a in an epoch after that", func() (string, bool) {
+		c.eventually("hears a in an epoch after that", func() (string, bool) {
 			view := c.View()
 			n, _ := view.Node("a")
 			return c.picture(), n.Up && n.Epoch == 1002 && n.Snapshot.Values[0] != 666
@@ -121,7 +121,7 @@ func TestStrangersAreRefused(t *testing.T) {
 			_, _ = conn.Read(make([]byte, 100))
 			_ = conn.Close()
 		}
-		a.eventually(5*time.Second, "refuses them", func() (string, bool) {
+		a.eventually("refuses them", func() (string, bool) {
 			n := a.count("grapevine_mesh_refused_total", "handshake") - before
 			return fmt.Sprint(n), n >= flood
 		})
@@ -146,7 +146,7 @@ func TestStrangersAreRefused(t *testing.T) {
 			}
 			time.Sleep(time.Millisecond)
 		}
-		a.eventually(5*time.Second, "refuses them", func() (string, bool) {
+		a.eventually("refuses them", func() (string, bool) {
 			n := a.count("grapevine_mesh_refused_total", reasonGossipKey) - before
 			return fmt.Sprint(n), n > flood
 		})
@@ -163,7 +163,7 @@ func TestStrangersAreRefused(t *testing.T) {
 		cfg.Cluster, cfg.GossipKeys, cfg.Join = "prod", [][]byte{key}, []string{a.GossipAddr()}
 		picture, logged := a.picture(), strings.Count(a.logs.String(), `msg="refused in the gossip" reason=cluster`)
 		foreign := start(t, cfg)
-		a.eventually(10*time.Second, "refuses it", func() (string, bool) {
+		a.eventually("refuses it", func() (string, bool) {
 			n := strings.Count(a.logs.String(), `msg="refused in the gossip" reason=cluster`)
 			return fmt.Sprint(n), n == logged+1
 		})

@@ -138,7 +138,7 @@ func TestCertificateFilesChange(t *testing.T) {
 	}
 
 	ca.renew(t, a.cfg.TLS, "a", time.Now().Add(-time.Hour), time.Now().Add(50*time.Minute))
-	a.eventually(time.Minute, "takes the renewed certificate in by itself", func() (string, bool) {
+	a.eventually("takes the renewed certificate in by itself", func() (string, bool) {
 		got := a.gauge("grapevine_mesh_certificate_expiry_timestamp_seconds")
 		return fmt.Sprint(got), got != before
 	})

@@ -187,7 +187,7 @@ func TestReplayChangesNothing(t *testing.T) {
 	if len(lost) > 0 {
 		t.Errorf("while the tape played:\n%v", lost)
 	}
-	a.eventually(15*time.Second, "shows what it showed before: "+picture, func() (string, bool) {
+	a.eventually("shows what it showed before: "+picture, func() (string, bool) {
 		got := a.picture()
 		return got, got == picture
 	})

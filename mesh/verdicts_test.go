@@ -104,7 +104,7 @@ func TestPartitionPicture(t *testing.T) {
 	b, c := start(t, cfgB), start(t, cfgC)
 	for _, p := range []*peer{a, b, c} {
 		p.sees("a", "b", "c")
-		p.eventually(20*time.Second, "reaches all, directly", func() (string, bool) {
+		p.eventually("reaches all, directly", func() (string, bool) {
 			got := p.View().Partition
 			links := p.reach.links(time.Now())
 			open := 0
@@ -120,7 +120,7 @@ func TestPartitionPicture(t *testing.T) {
 		t.Errorf("verdicts: %+v", v)
 	}
 	c.stop()
-	a.eventually(10*time.Second, "forgets who said goodbye", func() (string, bool) {
+	a.eventually("forgets who said goodbye", func() (string, bool) {
 		got := a.View().Partition
 		return strings.Join(got.Reached, " "), got.Known == 2 && len(got.Findings) == 0
 	})
@@ -133,7 +133,7 @@ func TestAloneSaysSo(t *testing.T) {
 	cfg := testConfig(t, "a")
 	cfg.Join = []string{"127.0.0.1:1"}
 	a := start(t, cfg)
-	a.eventually(40*time.Second, "says that nobody answers", func() (string, bool) {
+	a.eventually("says that nobody answers", func() (string, bool) {
 		v := a.Verdicts()
 		return v[0].Reason, len(v) == 2 && v[1].Subject == string(reach.Alone) && v[1].Status == health.Warning
 	})
@@ -141,7 +141,7 @@ func TestAloneSaysSo(t *testing.T) {
 	if err := b.gossip.join(a.GossipAddr()); err != nil {
 		t.Fatal(err)
 	}
-	a.eventually(20*time.Second, "is well with somebody there", func() (string, bool) {
+	a.eventually("is well with somebody there", func() (string, bool) {
 		v := a.Verdicts()
 		return v[0].Reason, len(v) == 1 && v[0].Status == health.OK
 	})

@@ -43,8 +43,8 @@ func TestAnyAgentAnswersForAll(t *testing.T) {
 			`grapevine_node_cpus{node="`+name+`"} `, `go_goroutines{node="`+name+`"} `, `grapevine_check_runs_total{check="disk",node="`+name+`"} `)
 	}
 	for _, a := range agents {
-		within(t, 15*time.Second, func() error { return a.shows("/metrics", want...) })
-		within(t, 5*time.Second, func() error { return a.shows("/-/ready") })
+		eventually(t, func() error { return a.shows("/metrics", want...) })
+		eventually(t, func() error { return a.shows("/-/ready") })
 		if err := a.shows("/metrics/local", `grapevine_check_status{check="disk",node="`+a.cfg.Node+`"`); err != nil {
 			t.Error(err)
 		}
@@ -52,7 +52,7 @@ func TestAnyAgentAnswersForAll(t *testing.T) {
 	if err := agents[0].stop(); err != nil {
 		t.Errorf("the first ended with %v", err)
 	}
-	within(t, 10*time.Second, func() error {
+	eventually(t, func() error {
 		if _, body := agents[2].get("/metrics"); strings.Contains(body, `node="n1"`) {
 			return fmt.Errorf("n3 still shows n1, which has said goodbye")
 		}
@@ -70,7 +70,7 @@ func TestAnyAgentAnswersForAll(t *testing.T) {
 func TestReload(t *testing.T) {
 	cfg, logs := testConfig(t, "n1")
 	a := start(t, cfg, logs)
-	within(t, 5*time.Second, func() error { return a.shows("/-/ready") })
+	eventually(t, func() error { return a.shows("/-/ready") })
 	if err := a.shows("/metrics/local", "grapevine_disk_"); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestReload(t *testing.T) {
 	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 5*time.Second, func() error {
+	eventually(t, func() error {
 		return a.shows("/metrics/local", `grapevine_config_last_reload_successful{node="n1"} 1`)
 	})
 
@@ -131,7 +131,7 @@ func TestCheckAskedForByName(t *testing.T) {
 	cfg, logs := testConfig(t, "n1")
 	cfg.Collectors = map[string]bool{"apiserver": false, "etcd": true}
 	a := start(t, cfg, logs)
-	within(t, 5*time.Second, func() error {
+	eventually(t, func() error {
 		return a.shows("/metrics/local", `grapevine_check_status{check="etcd",node="n1",subject="etcd"} 3`)
 	})
 
@@ -152,7 +152,7 @@ func TestStopCutsRequestsOff(t *testing.T) {
 	t.Parallel()
 	cfg, logs := testConfig(t, "n1")
 	a := start(t, cfg, logs)
-	within(t, 5*time.Second, func() error { return a.shows("/-/healthy") })
+	eventually(t, func() error { return a.shows("/-/healthy") })
 	conn, err := net.Dial("tcp", a.WebAddr())
 	if err != nil {
 		t.Fatal(err)
@@ -222,7 +222,7 @@ func TestPeers(t *testing.T) {
 	cfg, logs = testConfig(t, "n2")
 	cfg.MeshJoin = []string{one.GossipAddr()}
 	two := start(t, cfg, logs)
-	within(t, 15*time.Second, func() error {
+	eventually(t, func() error {
 		peers := one.peers()
 		if len(peers) != 1 || peers[0].Port != two.echo.Addr().Port() {
 			return fmt.Errorf("n1 knows %+v", peers)
@@ -244,7 +244,7 @@ func TestHangingReloadDoesNotSilence(t *testing.T) {
 	t.Parallel()
 	cfg, logs := testConfig(t, "n1")
 	a := start(t, cfg, logs)
-	within(t, 5*time.Second, func() error { return a.shows("/-/ready") })
+	eventually(t, func() error { return a.shows("/-/ready") })
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
 	published := make(chan error, 1)

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -51,7 +50,7 @@ func TestLeafAnswersForAll(t *testing.T) {
 		seed = agents[cfg.Node].GossipAddr()
 	}
 	byRole := func() (holders, leaves []*running) {
-		within(t, 60*time.Second, func() error {
+		eventually(t, func() error {
 			holders, leaves = nil, nil
 			for _, a := range agents {
 				switch a.role() {
@@ -76,7 +75,7 @@ func TestLeafAnswersForAll(t *testing.T) {
 			up = append(up, `grapevine_node_up{node="`+name+`"} 1`, `go_goroutines{node="`+name+`"} `)
 		}
 		for _, leaf := range leaves {
-			within(t, 90*time.Second, func() error {
+			eventually(t, func() error {
 				if err := leaf.shows("/metrics", append(up, `grapevine_mesh_scrape_complete{node="`)...); err != nil {
 					return err
 				}

@@ -3,7 +3,6 @@ package agent
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/grapevine-mesh/grapevine/health"
 )
@@ -23,7 +22,7 @@ func TestNativeHistogramsReachEveryNode(t *testing.T) {
 			a.get("/-/healthy")
 			asked++
 		}
-		within(t, 60*time.Second, func() error {
+		eventually(t, func() error {
 			view := b.mesh.View()
 			n, ok := view.Node("a")
 			if !ok || n.Snapshot == nil || n.Snapshot.Schema == nil {

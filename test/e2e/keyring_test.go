@@ -95,7 +95,7 @@ func TestKeyringRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.converged(agents...)
-	eventually(t, 90*time.Second, "the echo goes on", func(ctx context.Context) error {
+	eventually(t, "the echo goes on", func(ctx context.Context) error {
 		for _, agent := range agents {
 			for _, other := range agents {
 				if agent == other {
@@ -136,14 +136,14 @@ func TestKeyringRotation(t *testing.T) {
 		}
 	}
 	reload(newKey + "\nno key\n")
-	eventually(t, 10*time.Second, "a bad key file is refused", func(context.Context) error {
+	eventually(t, "a bad key file is refused", func(context.Context) error {
 		if log := a.Log(); !strings.Contains(log, "old.key:2: is not base64") {
 			return fmt.Errorf("the log is\n%s", log)
 		}
 		return nil
 	})
 	reload(newKey + "\n" + oldKey + "\n")
-	eventually(t, 10*time.Second, "the key file counts", func(context.Context) error {
+	eventually(t, "the key file counts", func(context.Context) error {
 		if k := list(); len(k.Keys) != 2 || len(k.Keys[0].Senders) != 3 || len(k.Keys[1].Holders) != 1 {
 			return fmt.Errorf("%+v", k)
 		}

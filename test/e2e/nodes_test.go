@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/grapevine-mesh/grapevine/test/real"
 )
@@ -68,7 +67,7 @@ func TestNodesOfACluster(t *testing.T) {
 		"cri": there.Containerd.Socket, "kubelet": "node", "pods": "system pods", "service": "10.0.0.1:443",
 		"host-network": here.Name, "overlay": here.Name,
 	} {
-		eventually(t, 60*time.Second, check+" of the other node is well", verdict(0, check, subject))
+		eventually(t, check+" of the other node is well", verdict(0, check, subject))
 	}
 
 	everyFamilyIsDocumented(t, a)
@@ -76,7 +75,7 @@ func TestNodesOfACluster(t *testing.T) {
 	if err := there.Containerd.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 30*time.Second, "the dead runtime is named on the other node", verdict(2, "cri", there.Containerd.Socket))
+	eventually(t, "the dead runtime is named on the other node", verdict(2, "cri", there.Containerd.Socket))
 	if out, code := grapevine(t, "status", "--url="+a.URL); code != 2 || !strings.Contains(out, there.Name) || !strings.Contains(out, "connection refused") {
 		t.Errorf("status exits %d:\n%s", code, out)
 	}
@@ -84,14 +83,14 @@ func TestNodesOfACluster(t *testing.T) {
 	if _, err := k8s.Kubectl(t.Context(), "", "cordon", there.Name); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 30*time.Second, "a cordoned node pages nobody", verdict(3, "cri", there.Containerd.Socket))
+	eventually(t, "a cordoned node pages nobody", verdict(3, "cri", there.Containerd.Socket))
 	if err := wants(t.Context(), a, "grapevine_node_maintenance", 1, "node", there.Name, "reason", "cordoned"); err != nil {
 		t.Error(err)
 	}
 	if _, err := k8s.Kubectl(t.Context(), "", "uncordon", there.Name); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 30*time.Second, "it is judged again", verdict(2, "cri", there.Containerd.Socket))
+	eventually(t, "it is judged again", verdict(2, "cri", there.Containerd.Socket))
 
 	if err := there.Stop(); err != nil {
 		t.Fatal(err)
@@ -101,6 +100,6 @@ func TestNodesOfACluster(t *testing.T) {
 			return wants(ctx, a, "grapevine_check_status", value, "node", here.Name, "check", check, "subject", there.Name)
 		}
 	}
-	eventually(t, 40*time.Second, "the node does not answer", seenFrom(2, "host-network"))
-	eventually(t, 20*time.Second, "its pod network is not blamed", seenFrom(3, "overlay"))
+	eventually(t, "the node does not answer", seenFrom(2, "host-network"))
+	eventually(t, "its pod network is not blamed", seenFrom(3, "overlay"))
 }

@@ -58,7 +58,7 @@ func TestOnePage(t *testing.T) {
 	})
 	c.converged(c.agents...)
 
-	eventually(t, 60*time.Second, "all is well", func(ctx context.Context) error {
+	eventually(t, "all is well", func(ctx context.Context) error {
 		for _, check := range []string{"apiserver", "disk", "etcd"} {
 			expr := fmt.Sprintf("count(count by (node) (grapevine_check_status{check=%q} == 0)) == %d", check, size)
 			if got, err := prometheus.Query(ctx, expr); err != nil {
@@ -74,7 +74,7 @@ func TestOnePage(t *testing.T) {
 		}
 		return nil
 	})
-	eventually(t, 30*time.Second, "the dead-man's switch is told that alerts arrive", func(context.Context) error {
+	eventually(t, "the dead-man's switch is told that alerts arrive", func(context.Context) error {
 		if len(inbox.at("/deadman")) == 0 {
 			return errors.New("nothing arrived")
 		}
@@ -85,7 +85,7 @@ func TestOnePage(t *testing.T) {
 	disk.Set(real.DiskFault{Fsync: 3 * time.Second})
 	t.Cleanup(disk.Heal)
 	began := time.Now()
-	eventually(t, 90*time.Second, "somebody is paged", func(context.Context) error {
+	eventually(t, "somebody is paged", func(context.Context) error {
 		if len(inbox.at("/pager")) == 0 {
 			return errors.New("no page arrived")
 		}
@@ -96,7 +96,7 @@ func TestOnePage(t *testing.T) {
 	// others are well, but the API server would page.
 	var apiKnown time.Time
 	for _, name := range []string{"GrapevineAPIServerUnhealthy", "GrapevineEtcdUnhealthyFromNode"} {
-		eventually(t, 90*time.Second, name+" is known, and held back", func(ctx context.Context) error {
+		eventually(t, name+" is known, and held back", func(ctx context.Context) error {
 			return heldBack(ctx, alertmanager, name)
 		})
 		if apiKnown.IsZero() {

@@ -14,10 +14,7 @@ import (
 // inTime is what the operator is promised: a split is seen, and a healed one
 // is over, within that time. A loaded machine gets more from the tests, which
 // print what it took.
-const (
-	inTime  = 15 * time.Second
-	patient = 4 * inTime
-)
+const inTime = 15 * time.Second
 
 // sides cuts a cluster of eight into three and five.
 func (h *hosts) sides() (left, right []*hostAgent) { return h.agents[:3], h.agents[3:] }
@@ -44,7 +41,7 @@ func (h *hosts) between(left, right []int, l netsim.Link) {
 // whole waits until every agent reaches every other, and nothing is cut.
 func (h *hosts) whole(what string, alive bool) time.Duration {
 	h.t.Helper()
-	return eventually(h.t, patient, what, func(ctx context.Context) error {
+	return eventually(h.t, what, func(ctx context.Context) error {
 		return every(ctx, h.agents, func(ctx context.Context, a *hostAgent) error {
 			s, err := a.status(ctx)
 			if err != nil {
@@ -72,7 +69,7 @@ func (h *hosts) whole(what string, alive bool) time.Duration {
 // words in its reason.
 func (h *hosts) names(agents []*hostAgent, kind string, words ...string) time.Duration {
 	h.t.Helper()
-	return eventually(h.t, patient, fmt.Sprintf("%v name %s %q", namesOf(agents), kind, words), func(ctx context.Context) error {
+	return eventually(h.t, fmt.Sprintf("%v name %s %q", namesOf(agents), kind, words), func(ctx context.Context) error {
 		return every(ctx, agents, func(ctx context.Context, a *hostAgent) error {
 			s, err := a.status(ctx)
 			if err != nil {
@@ -97,7 +94,7 @@ func TestPartition(t *testing.T) {
 
 	h.between([]int{1, 2, 3}, []int{4, 5, 6, 7, 8}, netsim.Link{Cut: true})
 	began := time.Now()
-	seen := eventually(t, patient, "both sides see the split", func(ctx context.Context) error {
+	seen := eventually(t, "both sides see the split", func(ctx context.Context) error {
 		return every(ctx, h.agents, func(ctx context.Context, a *hostAgent) error {
 			own, other := left, right
 			if !slices.Contains(left, a) {
@@ -130,7 +127,7 @@ func TestPartition(t *testing.T) {
 		own, other []*hostAgent
 	}{{left[1], left, right}, {right[2], right, left}} {
 		var before map[string]float64
-		eventually(t, patient, "the other side is down for "+side.asked.host.Name, func(ctx context.Context) error {
+		eventually(t, "the other side is down for "+side.asked.host.Name, func(ctx context.Context) error {
 			families, err := side.asked.scrape(ctx)
 			if err != nil {
 				return err
@@ -149,7 +146,7 @@ func TestPartition(t *testing.T) {
 			}
 			return nil
 		})
-		eventually(t, patient, "the other side's series end for "+side.asked.host.Name, func(ctx context.Context) error {
+		eventually(t, "the other side's series end for "+side.asked.host.Name, func(ctx context.Context) error {
 			families, err := side.asked.scrape(ctx)
 			if err != nil {
 				return err
@@ -190,7 +187,7 @@ func TestPartition(t *testing.T) {
 func promised(t *testing.T, what string, took time.Duration) {
 	t.Helper()
 	t.Logf("%s after %.1f s; promised are %v", what, took.Seconds(), inTime)
-	if took > 2*inTime {
+	if took > 4*inTime {
 		t.Errorf("%s after %v only", what, took)
 	}
 }
@@ -212,7 +209,7 @@ func TestCuts(t *testing.T) {
 	h.names(some, "one-way", "packets from n4 to n3 get lost, those from n3 to n4 arrive")
 	h.names(some, "exchange", "the exchange between n5 and n8 fails while the gossip works")
 	// By the check, it is a verdict of both ends.
-	eventually(t, patient, "n1 and n2 warn of it, and n6 passes it on", func(ctx context.Context) error {
+	eventually(t, "n1 and n2 warn of it, and n6 passes it on", func(ctx context.Context) error {
 		s, err := h.agents[5].status(ctx)
 		if err != nil {
 			return err

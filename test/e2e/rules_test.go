@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/grapevine-mesh/grapevine/test/real"
 )
@@ -29,7 +28,7 @@ type loadedRules struct {
 func rulesAreEvaluated(t *testing.T, p *real.Prometheus) {
 	t.Helper()
 	recorded := map[string]bool{}
-	eventually(t, 30*time.Second, "all rules are evaluated", func(ctx context.Context) error {
+	eventually(t, "all rules are evaluated", func(ctx context.Context) error {
 		loaded, err := rulesOf(ctx, p)
 		if err != nil {
 			return err
@@ -51,19 +50,19 @@ func rulesAreEvaluated(t *testing.T, p *real.Prometheus) {
 	})
 	delete(recorded, "node:grapevine_host_network_loss_ratio:min") // that check does not run here
 	for name := range recorded {
-		eventually(t, 20*time.Second, "there is "+name, func(ctx context.Context) error { return gives(ctx, p, name) })
+		eventually(t, "there is "+name, func(ctx context.Context) error { return gives(ctx, p, name) })
 	}
 	const complete = `count(node_check_subject:grapevine_check_status:max) == count(grapevine_check_status)`
-	eventually(t, 20*time.Second, "each verdict is one series", func(ctx context.Context) error { return gives(ctx, p, complete) })
+	eventually(t, "each verdict is one series", func(ctx context.Context) error { return gives(ctx, p, complete) })
 	for _, expr := range []string{
 		`ALERTS{alertname="GrapevineWatchdog", alertstate="firing"}`,
 		`ALERTS{alertname="GrapevineScrapedOnManyNodes", alertstate="pending"}`, // this test has scraped all three
 	} {
-		eventually(t, 20*time.Second, "there is "+expr, func(ctx context.Context) error { return gives(ctx, p, expr) })
+		eventually(t, "there is "+expr, func(ctx context.Context) error { return gives(ctx, p, expr) })
 	}
 	// A verdict may be bad on a machine that others use.
 	const groundless = `ALERTS{alertname!~"GrapevineWatchdog|GrapevineScrapedOnManyNodes"} unless on (check, subject) grapevine_check_status > 0`
-	eventually(t, 30*time.Second, "no other alert is on its way", func(ctx context.Context) error {
+	eventually(t, "no other alert is on its way", func(ctx context.Context) error {
 		others, err := p.Query(ctx, groundless)
 		if err == nil && len(others) > 0 {
 			err = fmt.Errorf("there are %v", others)

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/grapevine-mesh/grapevine/test/real"
 )
@@ -48,7 +47,7 @@ func TestKeygenMakesAMesh(t *testing.T) {
 	c.converged(a, b)
 
 	stranger := real.NeedAgent(t, real.AgentOptions{Name: "stranger", Join: []string{a.Gossip}, ExtraArgs: keys("theirs", "stranger")})
-	eventually(t, 30*time.Second, "a refuses the stranger", func(ctx context.Context) error {
+	eventually(t, "a refuses the stranger", func(ctx context.Context) error {
 		all, err := series(ctx, a, "/metrics/local", "grapevine_mesh_refused_total")
 		for _, s := range all {
 			if s.labels["reason"] == "authority" && s.value > 0 {
@@ -91,11 +90,11 @@ func TestStartsAlone(t *testing.T) {
 			return wants(ctx, a, "grapevine_check_status", value, "check", "etcd")
 		}
 	}
-	eventually(t, 15*time.Second, "etcd is critical", verdict(2))
+	eventually(t, "etcd is critical", verdict(2))
 	if err := etcd.Members[0].Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 15*time.Second, "etcd is well", verdict(0))
+	eventually(t, "etcd is well", verdict(0))
 
 	if err := late.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -113,7 +112,7 @@ func TestStartsAlone(t *testing.T) {
 		}
 	}
 	reload(strings.Replace(config, "endpoints", "endpionts", 1))
-	eventually(t, 10*time.Second, "the bad file is refused", func(ctx context.Context) error {
+	eventually(t, "the bad file is refused", func(ctx context.Context) error {
 		return wants(ctx, a, "grapevine_config_last_reload_successful", 0, "node", "a")
 	})
 	if log := a.Log(); !strings.Contains(log, "grapevine.yml:3:") {
@@ -123,7 +122,7 @@ func TestStartsAlone(t *testing.T) {
 		t.Errorf("the old configuration is not in force: %v", err)
 	}
 	reload(config + "    interval: 4s\n")
-	eventually(t, 10*time.Second, "the good file is taken", func(ctx context.Context) error {
+	eventually(t, "the good file is taken", func(ctx context.Context) error {
 		return wants(ctx, a, "grapevine_config_last_reload_successful", 1, "node", "a")
 	})
 }

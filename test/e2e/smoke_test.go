@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -94,9 +93,9 @@ checks:
 	// green waits until all agents that live show that one node has made a run
 	// that went well, and returns which one. What the dead one has said is
 	// still shown for a while.
-	green := func(what string, within time.Duration, living []*real.Agent, dead string) string {
+	green := func(what string, living []*real.Agent, dead string) string {
 		who := ""
-		eventually(t, within, what, func(ctx context.Context) error {
+		eventually(t, what, func(ctx context.Context) error {
 			for _, a := range living {
 				made, err := runners(ctx, a)
 				if err != nil {
@@ -121,7 +120,7 @@ checks:
 		})
 		return who
 	}
-	first := green("a run by one agent is shown by all", 3*time.Minute, agents, "")
+	first := green("a run by one agent is shown by all", agents, "")
 	for _, a := range agents {
 		for _, n := range agents {
 			if err := wants(t.Context(), a, "grapevine_check_status", 0, "node", n.Name, "check", "smoke", "subject", "runs"); err != nil {
@@ -145,8 +144,8 @@ checks:
 			t.Fatal(err)
 		}
 	}
-	green("another agent goes on", 4*time.Minute, living, first)
-	eventually(t, 4*time.Minute, "of the dead one nothing is shown any more", func(ctx context.Context) error {
+	green("another agent goes on", living, first)
+	eventually(t, "of the dead one nothing is shown any more", func(ctx context.Context) error {
 		all, err := series(ctx, living[0], "/metrics", "grapevine_smoke_success")
 		if err == nil && len(all) != 1 {
 			err = fmt.Errorf("%v", all)
@@ -159,7 +158,7 @@ checks:
 			t.Error(err)
 		}
 	}
-	eventually(t, 2*time.Minute, "nothing is left", func(ctx context.Context) error {
+	eventually(t, "nothing is left", func(ctx context.Context) error {
 		out, err := k8s.Kubectl(ctx, "", "get", "pods,jobs,services", "-n", "grapevine-smoke", "-o", "name")
 		if err == nil && strings.TrimSpace(out) != "" {
 			err = fmt.Errorf("left: %s", out)

@@ -41,11 +41,11 @@ func TestTheStory(t *testing.T) {
 			return wants(ctx, from, "grapevine_check_status", value, "node", nodeName(slow), "check", check)
 		}
 	}
-	eventually(t, 60*time.Second, "the disk is well", verdict(0, "disk"))
+	eventually(t, "the disk is well", verdict(0, "disk"))
 
 	disk.Set(real.DiskFault{Fsync: 1500 * time.Millisecond})
 	t.Cleanup(disk.Heal)
-	eventually(t, 40*time.Second, "another node names the disk", verdict(2, "disk"))
+	eventually(t, "another node names the disk", verdict(2, "disk"))
 	names := func(context.Context) error {
 		out, code := grapevine(t, "status", "--url="+from.URL)
 		for line := range strings.Lines(out) {
@@ -55,15 +55,15 @@ func TestTheStory(t *testing.T) {
 		}
 		return fmt.Errorf("exit %d:\n%s", code, out)
 	}
-	eventually(t, 10*time.Second, "status says it in a line", names)
+	eventually(t, "status says it in a line", names)
 
 	for _, i := range []int{0, 2} {
 		if err := etcd.Members[i].Kill(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, 40*time.Second, "the quorum is lost, and that is said, too", func(ctx context.Context) error {
+	eventually(t, "the quorum is lost, and that is said, too", func(ctx context.Context) error {
 		return wants(ctx, from, "grapevine_check_status", 2, "node", nodeName(0), "check", "etcd")
 	})
-	eventually(t, 10*time.Second, "the disk is still named", names)
+	eventually(t, "the disk is still named", names)
 }

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	dto "github.com/prometheus/client_model/go"
 
@@ -102,7 +101,7 @@ func TestVersionsMix(t *testing.T) {
 	}
 	// What comes is not the first frame alone: the runs of checks go on.
 	first := map[[2]string]float64{}
-	eventually(t, 90*time.Second, "each agent shows and follows every other", func(ctx context.Context) (behind error) {
+	eventually(t, "each agent shows and follows every other", func(ctx context.Context) (behind error) {
 		for _, a := range agents {
 			families, err := a.Scrape(ctx, "/metrics")
 			if err != nil {
