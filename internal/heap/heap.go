@@ -2,12 +2,11 @@
 package heap
 
 import (
-	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"sync"
-	"time"
 )
 
 // spare is about how much garbage may pile up, in bytes, before it is
@@ -28,32 +27,48 @@ func Bound() (end func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var done sync.WaitGroup
-	done.Go(func() { bound(ctx) })
-	return func() {
-		cancel()
-		done.Wait()
-	}
+	b := &bound{percent: least, before: debug.SetGCPercent(least)} // a start leaves much behind
+	b.watch(&canary{b})
+	return b.end
 }
 
-func bound(ctx context.Context) {
-	percent := least // a start leaves much behind
-	before := debug.SetGCPercent(percent)
-	defer func() { debug.SetGCPercent(before) }()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			// Setting it stops the world for a moment.
-			if now := percentOf(inUse()); now < percent*9/10 || now > percent*11/10 {
-				percent = now
-				debug.SetGCPercent(percent)
-			}
-		}
+type bound struct {
+	before int
+
+	mu      sync.Mutex // guards what follows
+	percent int
+	ended   bool
+}
+
+// canary is garbage from its start: that it is found tells that a collection
+// is over. Asking by the clock would let a heap that has just grown double
+// before it is known.
+type canary struct{ *bound }
+
+func (b *bound) watch(c *canary) { runtime.SetFinalizer(c, (*canary).found) }
+
+// found adapts to what the collection has left.
+func (c *canary) found() {
+	b := c.bound
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended {
+		return
+	}
+	// Setting it stops the world for a moment.
+	if now := percentOf(inUse()); now < b.percent*9/10 || now > b.percent*11/10 {
+		b.percent = now
+		debug.SetGCPercent(now)
+	}
+	b.watch(c)
+}
+
+func (b *bound) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.ended {
+		b.ended = true
+		debug.SetGCPercent(b.before)
 	}
 }
 

@@ -17,26 +17,35 @@ func TestPercentOf(t *testing.T) {
 	}
 }
 
-// The collector is told as soon as more is in use, and nothing stays of that
-// in the end.
+// The collector is told with each collection how much is in use, and nothing
+// stays of that in the end.
 func TestBound(t *testing.T) {
 	t.Setenv("GOGC", "")
 	before := set()
 	end := Bound()
-	held := make([]byte, 64<<20)
-	for i := range held {
-		held[i] = 1
-	}
-	runtime.GC()
-	for late := time.Now().Add(10 * time.Second); set() != least; time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(late) {
-			t.Fatalf("with 64 MB in use the collector is told %d", set())
+	told := func(want int) {
+		t.Helper()
+		runtime.GC()
+		for late := time.Now().Add(time.Minute); set() != want; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(late) {
+				t.Fatalf("the collector is told %d, want %d", set(), want)
+			}
 		}
 	}
+	told(most)
+	held := make([]byte, 64<<20)
+	told(least)
 	runtime.KeepAlive(held)
+	held = nil
+	told(most)
 	end()
 	if got := set(); got != before {
 		t.Errorf("it is left at %d, and was %d", got, before)
+	}
+	runtime.GC()
+	time.Sleep(100 * time.Millisecond)
+	if got := set(); got != before {
+		t.Errorf("it goes on: told %d", got)
 	}
 }
 
