@@ -14,6 +14,7 @@ type stream struct {
 	encoding Encoding
 	sum      checksum // of all before it was encoded; gzip alone needs it
 	desk     *desk    // its plain is what is not yet encoded
+	courier  *courier // of pieces that are not encoded at all; nil before the first
 }
 
 // desk is what one goroutine needs to render and encode.
@@ -50,16 +51,20 @@ func (s *stream) spill() error {
 	if len(d.plain) == 0 {
 		return nil
 	}
-	piece := d.plain
-	if s.encoding != Identity {
-		d.out = d.encoder.encode(d.out[:0], d.plain, s.encoding)
-		piece = d.out
+	if s.encoding == Identity {
+		if s.courier == nil {
+			s.courier = newCourier(s.w)
+		}
+		var err error
+		s.desk, err = s.courier.take(d)
+		return err
 	}
+	d.out = d.encoder.encode(d.out[:0], d.plain, s.encoding)
 	if s.encoding == Gzip {
 		s.sum = s.sum.then(checksumOf(d.plain))
 	}
 	d.plain = d.plain[:0]
-	_, err := s.w.Write(piece)
+	_, err := s.w.Write(d.out)
 	return err
 }
 
@@ -77,6 +82,13 @@ func (s *stream) add(p *piece) error {
 
 // end completes the answer.
 func (s *stream) end() error {
+	if err := s.dismiss(); err != nil {
+		return err
+	}
+	if s.encoding == Identity { // most answers are one piece, which needs no courier
+		_, _ = s.w.Write(s.desk.plain)
+		return s.w.Flush()
+	}
 	if err := s.spill(); err != nil {
 		return err
 	}
@@ -91,8 +103,19 @@ func (s *stream) end() error {
 	return s.w.Flush()
 }
 
+// dismiss waits for what the courier has not yet written.
+func (s *stream) dismiss() error {
+	if s.courier == nil {
+		return nil
+	}
+	c := s.courier
+	s.courier = nil
+	return c.stop()
+}
+
 // close gives back what the stream holds, whether or not it came to its end.
 func (s *stream) close() {
+	_ = s.dismiss()
 	s.w.Reset(io.Discard) // or the pool would keep a connection alive
 	writers.Put(s.w)
 	s.desk.plain = s.desk.plain[:0]
