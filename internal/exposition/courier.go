@@ -18,7 +18,7 @@ type returned struct {
 // newCourier writes to w until it is stopped.
 func newCourier(w io.Writer) *courier {
 	c := &courier{make(chan *desk), make(chan returned, 1)}
-	c.back <- returned{desk: desks.Get().(*desk)}
+	c.back <- returned{desk: desks.take()}
 	go func() {
 		defer close(c.back)
 		for d := range c.full {
@@ -47,6 +47,6 @@ func (c *courier) stop() error {
 	r := <-c.back
 	close(c.full)
 	<-c.back
-	desks.Put(r.desk)
+	desks.giveBack(r.desk)
 	return r.err
 }

@@ -138,4 +138,5 @@ func (r *Renderer) forget() {
 	}
 	r.forgetting = nil
 	r.generations.forget()
+	desks.forget()
 }

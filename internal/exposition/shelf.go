@@ -27,8 +27,10 @@ type shelf struct {
 	used time.Time // guarded by Renderer.mu
 }
 
-// maxRenderers is how many goroutines bring one shelf up to date at once.
-const maxRenderers = 4
+// maxRenderers is how many goroutines bring one shelf up to date at once, and
+// worthwhile how many sections each of them has to do, to be worth the megabyte
+// of its encoder: a thousand nodes have some 150.
+const maxRenderers, worthwhile = 4, 16
 
 // refresh renders the sections of a that are not what the shelf has.
 func (s *shelf) refresh(a *answer) {
@@ -37,15 +39,15 @@ func (s *shelf) refresh(a *answer) {
 	stale := s.stale(a)
 	var next atomic.Int32
 	render := func() {
-		d := desks.Get().(*desk)
-		defer desks.Put(d)
+		d := desks.take()
+		defer desks.giveBack(d)
 		for i := int(next.Add(1)) - 1; i < len(stale); i = int(next.Add(1)) - 1 {
 			s.put(a.form, stale[i], a.piece(stale[i], d))
 		}
 	}
 	var others sync.WaitGroup
 	var broken atomic.Pointer[any]
-	for range min(maxRenderers, runtime.GOMAXPROCS(0), len(stale)) - 1 {
+	for range min(maxRenderers, runtime.GOMAXPROCS(0), 1+len(stale)/worthwhile) - 1 {
 		others.Go(func() {
 			defer func() {
 				if p := recover(); p != nil {

@@ -17,20 +17,10 @@ type stream struct {
 	courier  *courier // of pieces that are not encoded at all; nil before the first
 }
 
-// desk is what one goroutine needs to render and encode.
-type desk struct {
-	encoder encoder
-	plain   []byte
-	out     []byte
-}
-
 // writeBytes is the least that is handed on at once, as far as there is as much.
 const writeBytes = 32 << 10
 
-var (
-	writers = sync.Pool{New: func() any { return bufio.NewWriterSize(io.Discard, writeBytes) }}
-	desks   = sync.Pool{New: func() any { return &desk{} }}
-)
+var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(io.Discard, writeBytes) }}
 
 // gzipHeader says deflate and nothing else.
 var gzipHeader = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}
@@ -38,7 +28,7 @@ var gzipHeader = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}
 // open begins an answer.
 func (s *stream) open(w io.Writer, e Encoding) {
 	s.w, s.encoding, s.sum = writers.Get().(*bufio.Writer), e, checksum{}
-	s.desk = desks.Get().(*desk)
+	s.desk = desks.take()
 	s.w.Reset(w)
 	if e == Gzip {
 		_, _ = s.w.Write(gzipHeader) // into the buffer
@@ -118,7 +108,6 @@ func (s *stream) close() {
 	_ = s.dismiss()
 	s.w.Reset(io.Discard) // or the pool would keep a connection alive
 	writers.Put(s.w)
-	s.desk.plain = s.desk.plain[:0]
-	desks.Put(s.desk)
+	desks.giveBack(s.desk)
 	s.w, s.desk = nil, nil
 }
