@@ -36,7 +36,6 @@ func TestBound(t *testing.T) {
 	held := make([]byte, 64<<20)
 	told(least)
 	runtime.KeepAlive(held)
-	held = nil
 	told(most)
 	end()
 	if got := set(); got != before {
