@@ -2,9 +2,11 @@ package dashboards
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,33 +43,80 @@ var notInCluster = []absence{
 	{"_etcd_(wal_fsync|backend_commit)", "absent for a run in which etcd wrote nothing"},
 }
 
+// inCluster are queries that have an answer here for what is done to the cluster.
+var inCluster = []string{"_pods_bad", "_certificates_expiry", "_mesh_certificate_expiry", "_mesh_refused_total"}
+
+// keys makes the keys of a mesh, and returns a node's flags for them.
+type keys struct{ dir string }
+
+func newKeys(t *testing.T) keys {
+	t.Helper()
+	k := keys{t.TempDir()}
+	k.keygen(t, "ca", "--dir="+k.dir)
+	if err := os.WriteFile(filepath.Join(k.dir, "gossip.key"), k.keygen(t, "gossip"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func (k keys) keygen(t *testing.T, args ...string) []byte {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), real.Binary(t, "grapevine"), append([]string{"keygen"}, args...)...).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func (k keys) flags(t *testing.T, node string) []string {
+	t.Helper()
+	k.keygen(t, "cert", "--dir="+k.dir, "--node="+node)
+	file := func(name string) string { return filepath.Join(k.dir, name) }
+	return []string{
+		"--mesh.key-file=" + file("gossip.key"), "--mesh.tls-ca=" + file("ca.crt"),
+		"--mesh.tls-cert=" + file(node+".crt"), "--mesh.tls-key=" + file(node+".key"),
+	}
+}
+
+// knock is somebody at a node's exchange who is no peer.
+func knock(t *testing.T, a *real.Agent) {
+	t.Helper()
+	c, err := net.Dial("tcp", a.Exchange)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = c.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
+	_ = c.Close()
+}
+
 // controlPlane starts an agent beside the control plane.
-func controlPlane(t *testing.T, c *real.Cluster, address string) *real.Agent {
+func controlPlane(t *testing.T, c *real.Cluster, k keys, address string) *real.Agent {
 	t.Helper()
 	component := func(m *real.Component) string {
 		return fmt.Sprintf("{endpoints: [%q], insecure_skip_verify: true, kubeconfig: %q, hostname: %q}", m.URL, c.APIServer.Kubeconfig, m.Hostname)
 	}
 	return real.NeedAgent(t, real.AgentOptions{
-		Name: "control-plane", Address: address, ExtraArgs: []string{"--mesh.insecure"},
-		Checks: []string{"apiserver", "controller-manager", "disk", "dns", "etcd", "host-network", "scheduler", "system"},
+		Name: "control-plane", Address: address, ExtraArgs: k.flags(t, "control-plane"),
+		Checks: []string{"apiserver", "certificates", "controller-manager", "disk", "dns", "etcd", "host-network", "scheduler", "system"},
 		Config: fmt.Sprintf(`
 checks:
   apiserver: {kubeconfig: %q, service_address: none}
+  certificates: {paths: [%q]}
   controller-manager: %s
   scheduler: %s
   disk: {paths: [%q]}
   dns: {outside_name: ""}
   etcd: {endpoints: [%q]}
   host-network: {interval: 5s, timeout: 3s, answer_timeout: 500ms}
-`, c.APIServer.Kubeconfig, component(c.ControllerManagers[0]), component(c.Schedulers[0]), c.Etcd.Members[0].DataDir, c.Etcd.Members[0].ClientURL),
+`, c.APIServer.Kubeconfig, k.dir, component(c.ControllerManagers[0]), component(c.Schedulers[0]), c.Etcd.Members[0].DataDir, c.Etcd.Members[0].ClientURL),
 	})
 }
 
 // onNode starts an agent on a node.
-func onNode(t *testing.T, c *real.Cluster, n *real.Node, join string) *real.Agent {
+func onNode(t *testing.T, c *real.Cluster, n *real.Node, k keys, join string) *real.Agent {
 	t.Helper()
 	return real.NeedAgent(t, real.AgentOptions{
-		Name: n.Name, In: n.Host, Address: n.IP, Join: []string{join}, ExtraArgs: []string{"--mesh.insecure"},
+		Name: n.Name, In: n.Host, Address: n.IP, Join: []string{join}, ExtraArgs: k.flags(t, n.Name),
 		Checks: []string{"cri", "host-network", "kubelet", "mtu", "overlay", "pods", "service", "smoke"},
 		Config: fmt.Sprintf(`
 checks:
@@ -116,16 +165,13 @@ func TestCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	ip := c.Nodes[0].IP
-	a := controlPlane(t, c, ip[:strings.LastIndex(ip, ".")]+".1")
+	k := newKeys(t)
+	a := controlPlane(t, c, k, ip[:strings.LastIndex(ip, ".")]+".1")
 	for _, n := range c.Nodes {
-		onNode(t, c, n, a.Gossip)
+		onNode(t, c, n, k, a.Gossip)
 	}
-	var absent []absence
-	for _, o := range onlyIn {
-		if o.query != "_pods_bad" {
-			absent = append(absent, o)
-		}
-	}
+	knock(t, a)
+	absent := slices.DeleteFunc(slices.Clone(onlyIn), func(o absence) bool { return slices.Contains(inCluster, o.query) })
 	v := scrape(t, fmt.Sprintf("  - {job_name: any, static_configs: [{targets: [%q]}]}\n", strings.TrimPrefix(a.URL, "http://")), notInCluster, absent)
 	v.answersAll(t, "any node")
 }
