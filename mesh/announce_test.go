@@ -9,29 +9,30 @@ import (
 )
 
 func TestAnnounce(t *testing.T) {
-	t.Parallel()
-	a := start(t, testConfig(t, "a"))
-	cfg := testConfig(t, "b")
-	cfg.Join = []string{a.GossipAddr()}
-	b := start(t, cfg)
-	a.sees("a", "b")
-	for _, said := range []Announcement{
-		{Echo: "127.0.0.1:7998", Overlay: []netip.Addr{netip.MustParseAddr("10.244.1.1"), netip.MustParseAddr("fd00::1")}},
-		{Echo: "127.0.0.1:7998", Maintenance: "cordoned"},
-		{},
-	} {
-		if err := b.Announce(said); err != nil {
-			t.Log(err) // on a busy machine it may take longer than anybody should wait
+	virtually(t, func(t *bubble) {
+		a := start(t, t.config("a"))
+		cfg := t.config("b")
+		cfg.Join = []string{a.GossipAddr()}
+		b := start(t, cfg)
+		a.sees("a", "b")
+		for _, said := range []Announcement{
+			{Echo: "127.0.0.1:7998", Overlay: []netip.Addr{netip.MustParseAddr("10.244.1.1"), netip.MustParseAddr("fd00::1")}},
+			{Echo: "127.0.0.1:7998", Maintenance: "cordoned"},
+			{},
+		} {
+			if err := b.Announce(said); err != nil {
+				t.Error(err)
+			}
+			a.eventually("hears what b announces", func() (string, bool) {
+				v := a.View()
+				n, _ := v.Node("b")
+				return fmt.Sprintf("%+v", n.Member.Announcement), cmp.Equal(n.Member.Announcement, said, cmp.Comparer(func(x, y netip.Addr) bool { return x == y }))
+			})
+			if v := a.View(); v.Nodes[1].Member.Exchange != b.ExchangeAddr() {
+				t.Error("the announcement took the other tags away")
+			}
 		}
-		a.eventually("hears what b announces", func() (string, bool) {
-			v := a.View()
-			n, _ := v.Node("b")
-			return fmt.Sprintf("%+v", n.Member.Announcement), cmp.Equal(n.Member.Announcement, said, cmp.Comparer(func(x, y netip.Addr) bool { return x == y }))
-		})
-		if v := a.View(); v.Nodes[1].Member.Exchange != b.ExchangeAddr() {
-			t.Error("the announcement took the other tags away")
-		}
-	}
+	})
 }
 
 // What a member says need not be so.

@@ -21,7 +21,7 @@ type authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-func newAuthority(t *testing.T) *authority {
+func newAuthority(t testing.TB) *authority {
 	t.Helper()
 	a := &authority{cert: &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mesh"}, IsCA: true, BasicConstraintsValid: true,
@@ -34,7 +34,7 @@ func newAuthority(t *testing.T) *authority {
 }
 
 // issue makes a certificate for a node and returns the files of its TLS.
-func (a *authority) issue(t *testing.T, node string) *TLSFiles {
+func (a *authority) issue(t testing.TB, node string) *TLSFiles {
 	t.Helper()
 	dir := t.TempDir()
 	files := &TLSFiles{CA: filepath.Join(dir, "ca.pem"), Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
@@ -45,7 +45,7 @@ func (a *authority) issue(t *testing.T, node string) *TLSFiles {
 
 // renew writes a new certificate for node and its key to files, in the way of
 // the kubelet: beside the old ones, which they then replace.
-func (a *authority) renew(t *testing.T, files *TLSFiles, node string, from, until time.Time) {
+func (a *authority) renew(t testing.TB, files *TLSFiles, node string, from, until time.Time) {
 	t.Helper()
 	key, der := sign(t, &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: node}, DNSNames: []string{node},
@@ -65,7 +65,7 @@ func (a *authority) renew(t *testing.T, files *TLSFiles, node string, from, unti
 }
 
 // trusting makes the authorities those of files.
-func trusting(t *testing.T, files *TLSFiles, authorities ...*authority) {
+func trusting(t testing.TB, files *TLSFiles, authorities ...*authority) {
 	t.Helper()
 	var bundle []byte
 	for _, a := range authorities {
@@ -80,7 +80,7 @@ func trusting(t *testing.T, files *TLSFiles, authorities ...*authority) {
 	}
 }
 
-func sign(t *testing.T, template *x509.Certificate, by *authority) (*ecdsa.PrivateKey, []byte) {
+func sign(t testing.TB, template *x509.Certificate, by *authority) (*ecdsa.PrivateKey, []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -97,7 +97,7 @@ func sign(t *testing.T, template *x509.Certificate, by *authority) (*ecdsa.Priva
 	return key, der
 }
 
-func writePEM(t *testing.T, file, kind string, der []byte) string {
+func writePEM(t testing.TB, file, kind string, der []byte) string {
 	t.Helper()
 	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
 		t.Fatal(err)

@@ -23,12 +23,12 @@ import (
 func gossipKey(n byte) []byte { return bytes.Repeat([]byte{n}, 32) }
 
 // keyed is a mesh of nodes with certificates and gossip keys.
-func keyed(t *testing.T, keys [][]byte, names ...string) (*authority, []*peer) {
+func keyed(t *bubble, keys [][]byte, names ...string) (*authority, []*peer) {
 	t.Helper()
 	ca := newAuthority(t)
 	var peers []*peer
 	for _, name := range names {
-		cfg := testConfig(t, name)
+		cfg := t.config(name)
 		cfg.GossipKeys, cfg.TLS = keys, ca.issue(t, name)
 		if len(peers) > 0 {
 			cfg.Join = []string{peers[0].GossipAddr()}
@@ -65,7 +65,7 @@ func watchLosses(peers []*peer) (stop func() []string) {
 }
 
 // all of the members answered, and hold these keys, the first of which they send with.
-func wantKeys(t *testing.T, k Keyring, err error, members int, keys ...[]byte) {
+func wantKeys(t testing.TB, k Keyring, err error, members int, keys ...[]byte) {
 	t.Helper()
 	if err != nil || len(k.Members) != members || len(k.Silent)+len(k.Trouble)+len(k.Away) > 0 || len(k.Keys) != len(keys) {
 		t.Fatalf("got %+v, %v; want %d keys at each of %d members", k, err, len(keys), members)
@@ -83,130 +83,132 @@ func wantKeys(t *testing.T, k Keyring, err error, members int, keys ...[]byte) {
 
 // The gossip's key is changed everywhere while all go on, and nobody is lost.
 func TestKeyRotationLosesNobody(t *testing.T) {
-	t.Parallel()
-	first, second := gossipKey(1), gossipKey(2)
-	ca, peers := keyed(t, [][]byte{first}, "a", "b", "c", "d", "e")
-	a, b, c := peers[0], peers[1], peers[2]
-	stop := watchLosses(peers)
-	defer stop()
-	versions := func() map[string]uint64 {
-		v := map[string]uint64{}
-		for _, n := range peers[4].View().Nodes {
-			v[n.Name] = n.Version
+	virtually(t, func(t *bubble) {
+		first, second := gossipKey(1), gossipKey(2)
+		ca, peers := keyed(t, [][]byte{first}, "a", "b", "c", "d", "e")
+		a, b, c := peers[0], peers[1], peers[2]
+		stop := watchLosses(peers)
+		defer stop()
+		versions := func() map[string]uint64 {
+			v := map[string]uint64{}
+			for _, n := range peers[4].View().Nodes {
+				v[n.Name] = n.Version
+			}
+			return v
 		}
-		return v
-	}
 
-	// Steps that would lose somebody are not taken.
-	if _, err := b.UseKey(t.Context(), Fingerprint(second), false); err == nil || !strings.Contains(err.Error(), "nobody holds") {
-		t.Errorf("using a key that nobody holds: %v", err)
-	}
-	if _, err := b.RemoveKey(t.Context(), Fingerprint(first), false); err == nil || !strings.Contains(err.Error(), "use another first") {
-		t.Errorf("removing the key that is sent with: %v", err)
-	}
-	began := versions()
-	k, err := a.AddKey(t.Context(), second)
-	wantKeys(t, k, err, 5, first, second)
-	time.Sleep(2 * time.Second)
-	k, err = b.UseKey(t.Context(), Fingerprint(second), false) // from wherever one is
-	wantKeys(t, k, err, 5, second, first)
-	time.Sleep(2 * time.Second)
-	k, err = c.RemoveKey(t.Context(), Fingerprint(first), false)
-	wantKeys(t, k, err, 5, second)
-	time.Sleep(4 * time.Second) // several rounds of probes with the new key alone
-
-	if lost := stop(); len(lost) > 0 {
-		t.Errorf("during the rotation:\n%s", strings.Join(lost, "\n"))
-	}
-	for name, version := range versions() {
-		if version < began[name]+5 {
-			t.Errorf("the words of %s did not go on arriving: from %d to %d", name, began[name], version)
+		// Steps that would lose somebody are not taken.
+		if _, err := b.UseKey(t.Context(), Fingerprint(second), false); err == nil || !strings.Contains(err.Error(), "nobody holds") {
+			t.Errorf("using a key that nobody holds: %v", err)
 		}
-	}
+		if _, err := b.RemoveKey(t.Context(), Fingerprint(first), false); err == nil || !strings.Contains(err.Error(), "use another first") {
+			t.Errorf("removing the key that is sent with: %v", err)
+		}
+		began := versions()
+		k, err := a.AddKey(t.Context(), second)
+		wantKeys(t, k, err, 5, first, second)
+		time.Sleep(2 * time.Second)
+		k, err = b.UseKey(t.Context(), Fingerprint(second), false) // from wherever one is
+		wantKeys(t, k, err, 5, second, first)
+		time.Sleep(2 * time.Second)
+		k, err = c.RemoveKey(t.Context(), Fingerprint(first), false)
+		wantKeys(t, k, err, 5, second)
+		time.Sleep(4 * time.Second) // several rounds of probes with the new key alone
 
-	// A restart knows the new key, though the key file still holds the old one.
-	e := peers[4]
-	e.stop()
-	cfg := e.cfg
-	cfg.Registry = prometheus.NewRegistry()
-	again := start(t, cfg)
-	again.sees("a", "b", "c", "d", "e")
-	stored := filepath.Join(cfg.StoragePath, keyringFile)
-	if info, err := os.Stat(stored); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("the stored keyring: %v, %v", info, err)
-	}
-
-	// Who was away and comes with the old key stays out; with the new one
-	// first in its file it is in.
-	late := testConfig(t, "late")
-	late.TLS, late.Join = ca.issue(t, "late"), []string{a.GossipAddr()}
-	late.GossipKeys = [][]byte{first}
-	out := start(t, late)
-	a.refuses(reasonGossipKey)
-	out.sees("late")
-	out.stop()
-	late.GossipKeys, late.Registry = [][]byte{second, first}, prometheus.NewRegistry()
-	in := start(t, late)
-	in.sees("a", "b", "c", "d", "e", "late")
-	for _, p := range peers {
-		for _, key := range [][]byte{first, second} {
-			if strings.Contains(p.logs.String(), base64.StdEncoding.EncodeToString(key)) {
-				t.Errorf("the log of %s shows a key", p.cfg.Node)
+		if lost := stop(); len(lost) > 0 {
+			t.Errorf("during the rotation:\n%s", strings.Join(lost, "\n"))
+		}
+		for name, version := range versions() {
+			if version < began[name]+5 {
+				t.Errorf("the words of %s did not go on arriving: from %d to %d", name, began[name], version)
 			}
 		}
-	}
+
+		// A restart knows the new key, though the key file still holds the old one.
+		e := peers[4]
+		e.stop()
+		cfg := e.cfg
+		cfg.Registry = prometheus.NewRegistry()
+		again := start(t, cfg)
+		again.sees("a", "b", "c", "d", "e")
+		stored := filepath.Join(cfg.StoragePath, keyringFile)
+		if info, err := os.Stat(stored); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("the stored keyring: %v, %v", info, err)
+		}
+
+		// Who was away and comes with the old key stays out; with the new one
+		// first in its file it is in.
+		late := t.config("late")
+		late.TLS, late.Join = ca.issue(t, "late"), []string{a.GossipAddr()}
+		late.GossipKeys = [][]byte{first}
+		out := start(t, late)
+		a.refuses(reasonGossipKey)
+		out.sees("late")
+		out.stop()
+		late.GossipKeys, late.Registry = [][]byte{second, first}, prometheus.NewRegistry()
+		in := start(t, late)
+		in.sees("a", "b", "c", "d", "e", "late")
+		for _, p := range peers {
+			for _, key := range [][]byte{first, second} {
+				if strings.Contains(p.logs.String(), base64.StdEncoding.EncodeToString(key)) {
+					t.Errorf("the log of %s shows a key", p.cfg.Node)
+				}
+			}
+		}
+	})
 }
 
 // A key of the gossip alone changes no keys: that may be the one that leaked.
 func TestKeysChangeByCertificateOnly(t *testing.T) {
-	t.Parallel()
-	key, rogue := gossipKey(1), gossipKey(6)
-	_, peers := keyed(t, [][]byte{key}, "a", "b")
-	a, b := peers[0], peers[1]
-	refusals := func() float64 { return b.count("grapevine_mesh_refused_total", reasonKeyring) }
-	intact := func() (string, bool) {
-		b.keyring.mu.Lock()
-		defer b.keyring.mu.Unlock()
-		return fmt.Sprintf("%d keys", len(b.keyring.ring.GetKeys())), b.keyring.intact() && len(b.GossipKeys()) == 1 && refusals() > 0
-	}
-
-	// Serf answers requests of its own, which take the key of the gossip only.
-	serfs := a.gossip.serf.KeyManager()
-	for i := range byte(20) {
-		_, _ = serfs.InstallKey(base64.StdEncoding.EncodeToString(gossipKey(100 + i)))
-	}
-	_, _ = serfs.UseKey(base64.StdEncoding.EncodeToString(gossipKey(101)))
-	b.eventually("has undone what serf was asked for", intact)
-
-	// A request of ours needs the signature of the node that it names, and counts once.
-	var sent [][]byte
-	ask := func(r keyRequest, signer *peer) {
-		t.Helper()
-		before := refusals()
-		r.version = a.store.Version("a")
-		payload := r.signed("test", signer.frameKey())
-		for _, again := range append(sent, payload) {
-			if _, err := a.gossip.ask(keyQuery, again); err != nil {
-				t.Fatal(err)
-			}
+	virtually(t, func(t *bubble) {
+		key, rogue := gossipKey(1), gossipKey(6)
+		_, peers := keyed(t, [][]byte{key}, "a", "b")
+		a, b := peers[0], peers[1]
+		refusals := func() float64 { return b.count("grapevine_mesh_refused_total", reasonKeyring) }
+		intact := func() (string, bool) {
+			b.keyring.mu.Lock()
+			defer b.keyring.mu.Unlock()
+			return fmt.Sprintf("%d keys", len(b.keyring.ring.GetKeys())), b.keyring.intact() && len(b.GossipKeys()) == 1 && refusals() > 0
 		}
-		b.eventually("refuses the request", func() (string, bool) { return "", refusals() > before })
-	}
-	ask(keyRequest{deed: keyAdd, key: rogue, node: "a", number: 1 << 20}, b)
-	k, err := a.AddKey(t.Context(), rogue)
-	wantKeys(t, k, err, 2, key, rogue)
-	version := a.store.Version("a")
-	old := keyRequest{deed: keyAdd, key: rogue, node: "a", version: version, number: a.asked}
-	sent = [][]byte{old.signed("test", a.frameKey())}
-	k, err = a.RemoveKey(t.Context(), Fingerprint(rogue), false)
-	wantKeys(t, k, err, 2, key)
-	ask(keyRequest{deed: keyAdd, key: rogue, node: "a", number: 1 << 20}, b)
-	if _, ok := intact(); !ok {
-		t.Error("a forged or repeated request was done")
-	}
-	if n := strings.Count(b.logs.String(), "reason="+reasonKeyring); n != 1 {
-		t.Errorf("it was logged %d times within a minute", n)
-	}
+
+		// Serf answers requests of its own, which take the key of the gossip only.
+		serfs := a.gossip.serf.KeyManager()
+		for i := range byte(20) {
+			_, _ = serfs.InstallKey(base64.StdEncoding.EncodeToString(gossipKey(100 + i)))
+		}
+		_, _ = serfs.UseKey(base64.StdEncoding.EncodeToString(gossipKey(101)))
+		b.eventually("has undone what serf was asked for", intact)
+
+		// A request of ours needs the signature of the node that it names, and counts once.
+		var sent [][]byte
+		ask := func(r keyRequest, signer *peer) {
+			t.Helper()
+			before := refusals()
+			r.version = a.store.Version("a")
+			payload := r.signed("test", signer.frameKey())
+			for _, again := range append(sent, payload) {
+				if _, err := a.gossip.ask(keyQuery, again); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.eventually("refuses the request", func() (string, bool) { return "", refusals() > before })
+		}
+		ask(keyRequest{deed: keyAdd, key: rogue, node: "a", number: 1 << 20}, b)
+		k, err := a.AddKey(t.Context(), rogue)
+		wantKeys(t, k, err, 2, key, rogue)
+		version := a.store.Version("a")
+		old := keyRequest{deed: keyAdd, key: rogue, node: "a", version: version, number: a.asked}
+		sent = [][]byte{old.signed("test", a.frameKey())}
+		k, err = a.RemoveKey(t.Context(), Fingerprint(rogue), false)
+		wantKeys(t, k, err, 2, key)
+		ask(keyRequest{deed: keyAdd, key: rogue, node: "a", number: 1 << 20}, b)
+		if _, ok := intact(); !ok {
+			t.Error("a forged or repeated request was done")
+		}
+		if n := strings.Count(b.logs.String(), "reason="+reasonKeyring); n != 1 {
+			t.Errorf("it was logged %d times within a minute", n)
+		}
+	})
 }
 
 // A node that has just started does not know what it did before: it goes by

@@ -11,13 +11,13 @@ import (
 )
 
 // zoned starts so many nodes in each of two zones, with no bytes to spare.
-func zoned(t *testing.T, each int) map[string]*peer {
+func zoned(t *bubble, each int) map[string]*peer {
 	t.Helper()
 	peers := map[string]*peer{}
 	var seed string
 	for i := range each {
 		for _, zone := range []string{"east", "west"} {
-			cfg := testConfig(t, fmt.Sprintf("%s-%d", zone, i))
+			cfg := t.config(fmt.Sprintf("%s-%d", zone, i))
 			cfg.Tags, cfg.ByteBudget = map[string]string{TagZone: zone}, 1
 			if seed != "" {
 				cfg.Join = []string{seed}
@@ -43,7 +43,7 @@ func names(peers map[string]*peer) []string {
 
 // settled waits until every node has the role that all agree on, and returns
 // aggregators and leaves by name.
-func settled(t *testing.T, peers map[string]*peer) (aggregators, leaves []string) {
+func settled(t *bubble, peers map[string]*peer) (aggregators, leaves []string) {
 	t.Helper()
 	members := map[string]Member{}
 	for name, p := range peers {
@@ -100,105 +100,107 @@ func (p *peer) knows(all []string, values int) {
 // Above the budget some hold everything; the others hold all verdicts, with
 // their ages, and nobody's values but their own.
 func TestLeavesAndAggregators(t *testing.T) {
-	t.Parallel()
-	peers := zoned(t, 6)
-	all := names(peers)
-	aggregators, leaves := settled(t, peers)
-	if len(aggregators) != 6 || len(leaves) != 6 {
-		t.Fatalf("aggregators are %v, leaves %v", aggregators, leaves)
-	}
-	for _, name := range aggregators {
-		peers[name].knows(all, len(all)-1)
-		if peers[name].View().Partial {
-			t.Errorf("%s, an aggregator, has but part", name)
+	virtually(t, func(t *bubble) {
+		peers := zoned(t, 6)
+		all := names(peers)
+		aggregators, leaves := settled(t, peers)
+		if len(aggregators) != 6 || len(leaves) != 6 {
+			t.Fatalf("aggregators are %v, leaves %v", aggregators, leaves)
 		}
-	}
-	for _, name := range leaves {
-		p := peers[name]
-		p.knows(all, 0)
-		v := p.View()
-		if !v.Partial {
-			t.Errorf("%s, a leaf, claims to have all", name)
-		}
-		own, _ := v.Node(name)
-		if len(own.Snapshot.Values) != 1 {
-			t.Errorf("%s has %v as its own values", name, own.Snapshot.Values)
-		}
-		holders := p.Holders()
-		slices.Sort(holders)
-		if !slices.Equal(holders, aggregators) {
-			t.Errorf("%s would ask %v, the aggregators are %v", name, holders, aggregators)
-		}
-	}
-	if p := peers[leaves[0]]; p.count("grapevine_mesh_role", "leaf") != 1 || p.count("grapevine_mesh_role", "full") != 0 {
-		t.Error("a leaf's metric says otherwise")
-	}
-
-	// A verdict that changes on one leaf is known on all, with its age.
-	const ago = 10 * time.Second
-	said := time.Now()
-	peers[leaves[0]].also.Store(&health.Result{
-		Check: "disk", Subject: "/", Status: health.Warning, Reason: "filling up", Observed: said.Add(-ago), Since: said.Add(-ago),
-	})
-	for _, name := range all {
-		var shown health.Result
-		p := peers[name]
-		p.eventually("hears of the disk", func() (string, bool) {
-			v := p.View()
-			n, _ := v.Node(leaves[0])
-			for _, r := range n.Snapshot.Results {
-				if r.Check == "disk" {
-					shown = r
-					return "", true
-				}
+		for _, name := range aggregators {
+			peers[name].knows(all, len(all)-1)
+			if peers[name].View().Partial {
+				t.Errorf("%s, an aggregator, has but part", name)
 			}
-			return fmt.Sprint(n.Snapshot.Results), false
-		})
-		if off := shown.Observed.Sub(said.Add(-ago)); shown.Reason != "filling up" || off < -time.Second || off > 2*time.Second {
-			t.Errorf("%s: observed %v after it was: %+v", name, off, shown)
 		}
-	}
-
-	// A node that dies is known as dead, and its age grows.
-	dead := leaves[1]
-	peers[dead].stop()
-	delete(peers, dead)
-	for _, name := range names(peers) {
-		peers[name].eventually("forgets who said goodbye", func() (string, bool) {
-			v := peers[name].View()
-			n, known := v.Node(dead)
-			return fmt.Sprintf("%+v", n), !known
-		})
-	}
-
-	// An aggregator goes, and another takes its place.
-	gone := aggregators[0]
-	peers[gone].stop()
-	delete(peers, gone)
-	if now, _ := settled(t, peers); len(now) != 6 || slices.Contains(now, gone) {
-		t.Errorf("without %s the aggregators are %v", gone, now)
-	}
-	for _, name := range leaves[2:] {
-		values := 0
-		if role, _, _ := peers[name].roles.now(); role == Aggregator {
-			values = len(peers) - 1
+		for _, name := range leaves {
+			p := peers[name]
+			p.knows(all, 0)
+			v := p.View()
+			if !v.Partial {
+				t.Errorf("%s, a leaf, claims to have all", name)
+			}
+			own, _ := v.Node(name)
+			if len(own.Snapshot.Values) != 1 {
+				t.Errorf("%s has %v as its own values", name, own.Snapshot.Values)
+			}
+			holders := p.Holders()
+			slices.Sort(holders)
+			if !slices.Equal(holders, aggregators) {
+				t.Errorf("%s would ask %v, the aggregators are %v", name, holders, aggregators)
+			}
 		}
-		peers[name].knows(names(peers), values)
-	}
+		if p := peers[leaves[0]]; p.count("grapevine_mesh_role", "leaf") != 1 || p.count("grapevine_mesh_role", "full") != 0 {
+			t.Error("a leaf's metric says otherwise")
+		}
+
+		// A verdict that changes on one leaf is known on all, with its age.
+		const ago = 10 * time.Second
+		said := time.Now()
+		peers[leaves[0]].also.Store(&health.Result{
+			Check: "disk", Subject: "/", Status: health.Warning, Reason: "filling up", Observed: said.Add(-ago), Since: said.Add(-ago),
+		})
+		for _, name := range all {
+			var shown health.Result
+			p := peers[name]
+			p.eventually("hears of the disk", func() (string, bool) {
+				v := p.View()
+				n, _ := v.Node(leaves[0])
+				for _, r := range n.Snapshot.Results {
+					if r.Check == "disk" {
+						shown = r
+						return "", true
+					}
+				}
+				return fmt.Sprint(n.Snapshot.Results), false
+			})
+			if off := shown.Observed.Sub(said.Add(-ago)); shown.Reason != "filling up" || off < -time.Second || off > 2*time.Second {
+				t.Errorf("%s: observed %v after it was: %+v", name, off, shown)
+			}
+		}
+
+		// A node that dies is known as dead, and its age grows.
+		dead := leaves[1]
+		peers[dead].stop()
+		delete(peers, dead)
+		for _, name := range names(peers) {
+			peers[name].eventually("forgets who said goodbye", func() (string, bool) {
+				v := peers[name].View()
+				n, known := v.Node(dead)
+				return fmt.Sprintf("%+v", n), !known
+			})
+		}
+
+		// An aggregator goes, and another takes its place.
+		gone := aggregators[0]
+		peers[gone].stop()
+		delete(peers, gone)
+		if now, _ := settled(t, peers); len(now) != 6 || slices.Contains(now, gone) {
+			t.Errorf("without %s the aggregators are %v", gone, now)
+		}
+		for _, name := range leaves[2:] {
+			values := 0
+			if role, _, _ := peers[name].roles.now(); role == Aggregator {
+				values = len(peers) - 1
+			}
+			peers[name].knows(names(peers), values)
+		}
+	})
 }
 
 // Without a budget everybody holds everything.
 func TestNoBudgetNoLeaves(t *testing.T) {
-	t.Parallel()
-	a := start(t, testConfig(t, "a"))
-	cfg := testConfig(t, "b")
-	cfg.Join = []string{a.GossipAddr()}
-	b := start(t, cfg)
-	a.sees("a", "b")
-	b.sees("a", "b")
-	if a.View().Partial || a.bare() != 0 || a.count("grapevine_mesh_role", "full") != 1 {
-		t.Error("a holds but part of what b says")
-	}
+	virtually(t, func(t *bubble) {
+		a := start(t, t.config("a"))
+		cfg := t.config("b")
+		cfg.Join = []string{a.GossipAddr()}
+		b := start(t, cfg)
+		a.sees("a", "b")
+		b.sees("a", "b")
+		if a.View().Partial || a.bare() != 0 || a.count("grapevine_mesh_role", "full") != 1 {
+			t.Error("a holds but part of what b says")
+		}
+	})
 }
 
 // A leaf reaches another node by name, and both know who the other is.

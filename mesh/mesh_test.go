@@ -81,51 +81,52 @@ func TestConvergesLeavesAndComesBack(t *testing.T) {
 // A node that falls silent without a goodbye is down when its word is
 // overdue, and its series end; it is not forgotten.
 func TestSilentNode(t *testing.T) {
-	t.Parallel()
-	a := start(t, testConfig(t, "a"))
-	cfg := testConfig(t, "b")
-	cfg.Join = []string{a.GossipAddr()}
-	b, err := New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Listen("127.0.0.1:1"); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() { done <- b.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
+	virtually(t, func(t *bubble) {
+		a := start(t, t.config("a"))
+		cfg := t.config("b")
+		cfg.Join = []string{a.GossipAddr()}
+		b, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
-	if err := b.Publish(health.Snapshot{Node: "b", Schema: &health.Schema{}}); err != nil {
-		t.Fatal(err)
-	}
-	a.sees("a", "b")
-	// b goes on gossiping, so serf calls it alive: only its words have stopped.
-	var downAt, endedAt time.Duration
-	a.eventually("ends b", func() (string, bool) {
+		if err := b.Listen("127.0.0.1:1"); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error)
+		go func() { done <- b.Run(ctx) }()
+		defer func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}()
+		if err := b.Publish(health.Snapshot{Node: "b", Schema: &health.Schema{}}); err != nil {
+			t.Fatal(err)
+		}
+		a.sees("a", "b")
+		// b goes on gossiping, so serf calls it alive: only its words have stopped.
+		var downAt, endedAt time.Duration
+		a.eventually("ends b", func() (string, bool) {
+			v := a.View()
+			n, _ := v.Node("b")
+			if !n.Up && downAt == 0 {
+				downAt = n.Age
+			}
+			endedAt = n.Age
+			return fmt.Sprintf("%+v", n), n.Snapshot == nil
+		})
+		if downAt < 4*time.Second || downAt > 7*time.Second {
+			t.Errorf("b counts as down at the age of %v, want 5s", downAt)
+		}
+		if endedAt < 8*time.Second {
+			t.Errorf("b's series ended at the age of %v, want 8s", endedAt)
+		}
 		v := a.View()
-		n, _ := v.Node("b")
-		if !n.Up && downAt == 0 {
-			downAt = n.Age
+		if n, _ := v.Node("b"); n.Member.State != MemberAlive || n.Up {
+			t.Errorf("b: %+v", n)
 		}
-		endedAt = n.Age
-		return fmt.Sprintf("%+v", n), n.Snapshot == nil
 	})
-	if downAt < 4*time.Second || downAt > 7*time.Second {
-		t.Errorf("b counts as down at the age of %v, want 5s", downAt)
-	}
-	if endedAt < 8*time.Second {
-		t.Errorf("b's series ended at the age of %v, want 8s", endedAt)
-	}
-	v := a.View()
-	if n, _ := v.Node("b"); n.Member.State != MemberAlive || n.Up {
-		t.Errorf("b: %+v", n)
-	}
 }
 
 // What comes in on the exchange port from somebody who is no node.

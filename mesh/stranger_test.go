@@ -6,12 +6,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"net"
 	"testing"
 	"time"
 
 	"github.com/grapevine-mesh/grapevine/health"
 	"github.com/grapevine-mesh/grapevine/mesh/exchange"
+	"github.com/grapevine-mesh/grapevine/mesh/meshtest"
 	"github.com/grapevine-mesh/grapevine/mesh/state"
 )
 
@@ -35,7 +35,7 @@ func (deaf) Shed(string, int)                              {}
 
 // words is a store that speaks as name, under an identity and a key that need
 // not be its own.
-func words(t *testing.T, name string, encoded []byte, key ed25519.PrivateKey) *state.Store {
+func words(t testing.TB, name string, encoded []byte, key ed25519.PrivateKey) *state.Store {
 	t.Helper()
 	s := state.New(state.Config{
 		Self: name, Cluster: "test", Trust: deaf{}, Limits: DefaultLimits().frame(), Nodes: 100,
@@ -50,8 +50,8 @@ func words(t *testing.T, name string, encoded []byte, key ed25519.PrivateKey) *s
 	return s
 }
 
-// calls has the stranger exchange with a node once.
-func (s stranger) calls(t *testing.T, name, address string) {
+// calls has the stranger, at a host, exchange with a node once.
+func (s stranger) calls(t testing.TB, host *meshtest.Host, name, address string) {
 	t.Helper()
 	store := state.New(state.Config{
 		Self: "nobody", Cluster: "test", Trust: deaf{}, Limits: DefaultLimits().frame(), Nodes: 100, ForgetAfter: time.Hour, Now: time.Now,
@@ -61,9 +61,7 @@ func (s stranger) calls(t *testing.T, name, address string) {
 	}
 	x := exchange.New(exchange.Config{
 		Node: s.name, Cluster: s.cluster, Store: store, Limits: DefaultLimits().frame(), TLS: s.tls, Observer: deaf{},
-		Dial: func(ctx context.Context, address string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "tcp", address)
-		},
+		Dial:         host.Dial,
 		Address:      func(string) string { return address },
 		Received:     func(string, int, state.Delta) state.Outcome { return state.Outcome{} },
 		Authenticate: func(string, []*x509.Certificate) (time.Time, error) { return time.Time{}, nil },
@@ -71,7 +69,7 @@ func (s stranger) calls(t *testing.T, name, address string) {
 	_ = x.Sync(t.Context(), name, address) // it is refused, now or later
 	if s.frames != nil {
 		// Nobody has asked for them.
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := host.Listen(host.Addr().String() + ":0")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +91,7 @@ func (s stranger) calls(t *testing.T, name, address string) {
 }
 
 // showing is how one who shows the certificate of files does TLS.
-func showing(t *testing.T, files *TLSFiles) *tls.Config {
+func showing(t testing.TB, files *TLSFiles) *tls.Config {
 	t.Helper()
 	certificate, err := tls.LoadX509KeyPair(files.Cert, files.Key)
 	if err != nil {

@@ -97,52 +97,54 @@ func TestLinksOf(t *testing.T) {
 // Three nodes reach each other by every path, and one that says goodbye is
 // missed by nobody.
 func TestPartitionPicture(t *testing.T) {
-	t.Parallel()
-	a := start(t, testConfig(t, "a"))
-	cfgB, cfgC := testConfig(t, "b"), testConfig(t, "c")
-	cfgB.Join, cfgC.Join = []string{a.GossipAddr()}, []string{a.GossipAddr()}
-	b, c := start(t, cfgB), start(t, cfgC)
-	for _, p := range []*peer{a, b, c} {
-		p.sees("a", "b", "c")
-		p.eventually("reaches all, directly", func() (string, bool) {
-			got := p.View().Partition
-			links := p.reach.links(time.Now())
-			open := 0
-			for _, l := range links {
-				if l == (reach.Link{Exchange: reach.Open, Gossip: reach.Open, Inbound: reach.Open}) {
-					open++
+	virtually(t, func(t *bubble) {
+		a := start(t, t.config("a"))
+		cfgB, cfgC := t.config("b"), t.config("c")
+		cfgB.Join, cfgC.Join = []string{a.GossipAddr()}, []string{a.GossipAddr()}
+		b, c := start(t, cfgB), start(t, cfgC)
+		for _, p := range []*peer{a, b, c} {
+			p.sees("a", "b", "c")
+			p.eventually("reaches all, directly", func() (string, bool) {
+				got := p.View().Partition
+				links := p.reach.links(time.Now())
+				open := 0
+				for _, l := range links {
+					if l == (reach.Link{Exchange: reach.Open, Gossip: reach.Open, Inbound: reach.Open}) {
+						open++
+					}
 				}
-			}
-			return strings.Join(got.Reached, " "), len(got.Reached) == 3 && open == 2 && len(got.Findings) == 0
+				return strings.Join(got.Reached, " "), len(got.Reached) == 3 && open == 2 && len(got.Findings) == 0
+			})
+		}
+		if v := a.Verdicts(); len(v) != 1 || v[0].Status != health.OK {
+			t.Errorf("verdicts: %+v", v)
+		}
+		c.stop()
+		a.eventually("forgets who said goodbye", func() (string, bool) {
+			got := a.View().Partition
+			return strings.Join(got.Reached, " "), got.Known == 2 && len(got.Findings) == 0
 		})
-	}
-	if v := a.Verdicts(); len(v) != 1 || v[0].Status != health.OK {
-		t.Errorf("verdicts: %+v", v)
-	}
-	c.stop()
-	a.eventually("forgets who said goodbye", func() (string, bool) {
-		got := a.View().Partition
-		return strings.Join(got.Reached, " "), got.Known == 2 && len(got.Findings) == 0
 	})
 }
 
 // A node that starts within a split, with seeds and nobody behind them, must
 // not call itself a healthy mesh of one.
 func TestAloneSaysSo(t *testing.T) {
-	t.Parallel()
-	cfg := testConfig(t, "a")
-	cfg.Join = []string{"127.0.0.1:1"}
-	a := start(t, cfg)
-	a.eventually("says that nobody answers", func() (string, bool) {
-		v := a.Verdicts()
-		return v[0].Reason, len(v) == 2 && v[1].Subject == string(reach.Alone) && v[1].Status == health.Warning
-	})
-	b := start(t, testConfig(t, "b"))
-	if err := b.gossip.join(a.GossipAddr()); err != nil {
-		t.Fatal(err)
-	}
-	a.eventually("is well with somebody there", func() (string, bool) {
-		v := a.Verdicts()
-		return v[0].Reason, len(v) == 1 && v[0].Status == health.OK
+	virtually(t, func(t *bubble) {
+		cfg := t.config("a")
+		cfg.Join = []string{"127.0.0.1:1"}
+		a := start(t, cfg)
+		a.eventually("says that nobody answers", func() (string, bool) {
+			v := a.Verdicts()
+			return v[0].Reason, len(v) == 2 && v[1].Subject == string(reach.Alone) && v[1].Status == health.Warning
+		})
+		b := start(t, t.config("b"))
+		if err := b.gossip.join(a.GossipAddr()); err != nil {
+			t.Fatal(err)
+		}
+		a.eventually("is well with somebody there", func() (string, bool) {
+			v := a.Verdicts()
+			return v[0].Reason, len(v) == 1 && v[0].Status == health.OK
+		})
 	})
 }
