@@ -3,6 +3,7 @@ package mesh
 import (
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -23,7 +24,7 @@ type bubble struct {
 func virtually(t *testing.T, test func(t *bubble)) {
 	t.Helper()
 	t.Parallel()
-	virtual(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		t.Cleanup(func() { time.Sleep(5 * time.Minute) }) // after the peers' end: what serf leaves behind runs out
 		test(&bubble{TB: t, network: meshtest.New(1)})
 	})

@@ -2,13 +2,14 @@ package mesh
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
 // The clock of simulated agents is itself worth a test: it is written by hand.
 func TestSimulatedClock(t *testing.T) {
 	t.Parallel()
-	virtual(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		a := &agent{}
 		before := a.now()
 		time.Sleep(time.Second)

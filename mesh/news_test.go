@@ -211,8 +211,6 @@ func (p *pair) item() news.Item {
 
 // inVirtualTime runs test on a pair in a bubble of its own.
 func inVirtualTime(t *testing.T, test func(*testing.T, *pair)) {
-	// The codec makes its channels at first use: not in a bubble, please.
-	newPair(t).frame(true)
 	synctest.Test(t, func(t *testing.T) { test(t, newPair(t)) })
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -49,7 +50,7 @@ func addresses(agents ...*agent) []netip.Addr {
 // each other. What a day is to a cluster is ForgetAfter, here 20 minutes: a
 // whole day of four nodes takes two minutes of real time.
 func TestSplitForLongerThanMemory(t *testing.T) {
-	virtual(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		s := newSimulated(t, 1)
 		defer s.stop()
 		s.shape.ForgetAfter = 20 * time.Minute
@@ -91,7 +92,7 @@ func TestSplitForLongerThanMemory(t *testing.T) {
 // stale, and the node is forgotten by everybody after ForgetAfter, at once if
 // it has said goodbye; and neither comes back from somebody who was away.
 func TestFailedMemberIsForgotten(t *testing.T) {
-	virtual(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		s := newSimulated(t, 2)
 		defer s.stop()
 		s.shape.ForgetAfter = time.Hour
@@ -134,7 +135,7 @@ func (a *agent) node(name string) (Node, bool) {
 // nothing along, neither its old peers nor its old data, and the old cluster
 // at whose addresses it stood takes nothing of the new one.
 func TestMachineGoesToAnotherCluster(t *testing.T) {
-	virtual(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		s := newSimulated(t, 3)
 		defer s.stop()
 		n := s.few(3)
@@ -174,7 +175,7 @@ func TestMachineGoesToAnotherCluster(t *testing.T) {
 // it ends with its age, whatever the connection does, and one hung peer keeps
 // nobody else's news from coming.
 func TestHungPeer(t *testing.T) {
-	virtual(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		s := newSimulated(t, 4)
 		defer s.stop()
 		n := s.few(5)
@@ -204,7 +205,7 @@ func TestHungPeer(t *testing.T) {
 // back at another address under its old name, right after a crash and long
 // after, and all at once.
 func TestAddressesChange(t *testing.T) {
-	virtual(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		s := newSimulated(t, 5)
 		defer s.stop()
 		n := s.few(5)
@@ -248,7 +249,7 @@ func TestAddressesChange(t *testing.T) {
 // older than what it says now, though its disk is lost and the others still
 // hold the old; and nobody takes the old for new on the way.
 func TestRestartDoesNotShowOldAsNew(t *testing.T) {
-	virtual(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		s := newSimulated(t, 6)
 		defer s.stop()
 		n := s.few(4)

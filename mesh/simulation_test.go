@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,7 +41,7 @@ func TestSimulation(t *testing.T) {
 	run := func(seed uint64, agents int, found string) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			began := time.Now()
-			virtual(t, func(t *testing.T) { simulate(t, seed, agents) })
+			synctest.Test(t, func(t *testing.T) { simulate(t, seed, agents) })
 			t.Logf("%d agents, %.1f s", agents, time.Since(began).Seconds())
 			if t.Failed() {
 				t.Logf("it fails with this seed; keep it in the table of simulations:\n\t{%d, %d, \"\"},\n%s", seed, agents, found)
@@ -64,31 +63,6 @@ func TestSimulation(t *testing.T) {
 		run(rand.Uint64()>>1, 14, "")
 	}
 }
-
-// virtual runs f in virtual time.
-func virtual(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	warmUp(t)
-	synctest.Test(t, f)
-}
-
-// warmUp lets two agents meet in real time. What packages make for the whole
-// process on first use must not be made within one test's virtual time.
-func warmUp(t *testing.T) {
-	t.Helper()
-	warm.Do(func() {
-		s := newSimulated(t, 0)
-		s.shape.PublishInterval, s.shape.ExchangeInterval = 100*time.Millisecond, 100*time.Millisecond
-		a := s.add("a")
-		s.seedHere(a.addr)
-		b := s.add("b")
-		s.agree(time.Minute)
-		a.leave()
-		b.leave()
-	})
-}
-
-var warm sync.Once
 
 // simulate is one run.
 func simulate(t *testing.T, seed uint64, agents int) {
