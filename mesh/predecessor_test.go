@@ -50,6 +50,7 @@ func addresses(agents ...*agent) []netip.Addr {
 // each other. What a day is to a cluster is ForgetAfter, here 20 minutes: a
 // whole day of four nodes takes two minutes of real time.
 func TestSplitForLongerThanMemory(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSimulated(t, 1)
 		defer s.stop()
@@ -92,10 +93,11 @@ func TestSplitForLongerThanMemory(t *testing.T) {
 // stale, and the node is forgotten by everybody after ForgetAfter, at once if
 // it has said goodbye; and neither comes back from somebody who was away.
 func TestFailedMemberIsForgotten(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSimulated(t, 2)
 		defer s.stop()
-		s.shape.ForgetAfter = time.Hour
+		s.shape.ForgetAfter = 20 * time.Minute
 		n := s.few(5)
 		away := n[4]
 		s.network.Split(addresses(n[:4]...), addresses(away))
@@ -115,11 +117,11 @@ func TestFailedMemberIsForgotten(t *testing.T) {
 		for _, a := range []*agent{n[0], n[1], away} {
 			a.shows(3*time.Minute, "a", "b", "e")
 		}
-		time.Sleep(time.Hour + 2*time.Minute)
+		time.Sleep(s.shape.ForgetAfter + 2*time.Minute)
 		for _, a := range []*agent{n[0], n[1], away} {
 			for _, gone := range []string{"c", "d"} {
 				if got, known := a.node(gone); known {
-					t.Errorf("an hour later %s still has %+v", a.name, got)
+					t.Errorf("%v later %s still has %+v", s.shape.ForgetAfter, a.name, got)
 				}
 			}
 		}
@@ -135,6 +137,7 @@ func (a *agent) node(name string) (Node, bool) {
 // nothing along, neither its old peers nor its old data, and the old cluster
 // at whose addresses it stood takes nothing of the new one.
 func TestMachineGoesToAnotherCluster(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSimulated(t, 3)
 		defer s.stop()
@@ -175,6 +178,7 @@ func TestMachineGoesToAnotherCluster(t *testing.T) {
 // it ends with its age, whatever the connection does, and one hung peer keeps
 // nobody else's news from coming.
 func TestHungPeer(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSimulated(t, 4)
 		defer s.stop()
@@ -205,6 +209,7 @@ func TestHungPeer(t *testing.T) {
 // back at another address under its old name, right after a crash and long
 // after, and all at once.
 func TestAddressesChange(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSimulated(t, 5)
 		defer s.stop()
@@ -249,6 +254,7 @@ func TestAddressesChange(t *testing.T) {
 // older than what it says now, though its disk is lost and the others still
 // hold the old; and nobody takes the old for new on the way.
 func TestRestartDoesNotShowOldAsNew(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSimulated(t, 6)
 		defer s.stop()
