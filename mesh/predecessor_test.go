@@ -47,14 +47,14 @@ func addresses(agents ...*agent) []netip.Addr {
 // A cluster was split for more than a day, and both sides called themselves
 // healthy. Here each side says all the time that the other is missing, and
 // they find each other again by themselves, also after they have forgotten
-// each other. What a day is to a cluster is ForgetAfter, here 20 minutes: a
+// each other. What a day is to a cluster is ForgetAfter, here 10 minutes: a
 // whole day of four nodes takes two minutes of real time.
 func TestSplitForLongerThanMemory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSimulated(t, 1)
 		defer s.stop()
-		s.shape.ForgetAfter = 20 * time.Minute
+		s.shape.ForgetAfter = 10 * time.Minute
 		n := s.few(4)
 		stop := s.watch(4)
 		defer stop()
@@ -62,7 +62,7 @@ func TestSplitForLongerThanMemory(t *testing.T) {
 		split := time.Now()
 		n[0].shows(3*time.Minute, "a", "b")
 		n[2].shows(3*time.Minute, "c", "d")
-		for time.Since(split) < 30*time.Minute {
+		for time.Since(split) < 2*s.shape.ForgetAfter {
 			time.Sleep(time.Minute)
 			for i, a := range n {
 				want := []string{"a", "b"}
@@ -78,7 +78,7 @@ func TestSplitForLongerThanMemory(t *testing.T) {
 						t.Errorf("%s shows data of %s, of the other side", a.name, other.Name)
 					}
 				}
-				if since := time.Since(split); len(nodes) != 4 && since < 19*time.Minute || len(nodes) != 2 && since > 25*time.Minute {
+				if since := time.Since(split); len(nodes) != 4 && since < s.shape.ForgetAfter-time.Minute || len(nodes) != 2 && since > s.shape.ForgetAfter+5*time.Minute {
 					t.Errorf("after %v %s knows %d nodes", since, a.name, len(nodes))
 				}
 			}
@@ -97,7 +97,7 @@ func TestFailedMemberIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSimulated(t, 2)
 		defer s.stop()
-		s.shape.ForgetAfter = 20 * time.Minute
+		s.shape.ForgetAfter = 10 * time.Minute
 		n := s.few(5)
 		away := n[4]
 		s.network.Split(addresses(n[:4]...), addresses(away))
