@@ -30,6 +30,10 @@ func virtually(t *testing.T, test func(t *bubble)) {
 	})
 }
 
+// glance is by how much an age may be amiss in there: verdicts and leaves tell
+// theirs in tenths of a second, and eventually looks twenty times a second.
+const glance = 200 * time.Millisecond
+
 // host starts one more machine.
 func (b *bubble) host() *meshtest.Host {
 	b.hosts++

@@ -41,7 +41,8 @@ func keyed(t *bubble, keys [][]byte, names ...string) (*authority, []*peer) {
 	return ca, peers
 }
 
-// watchLosses notes whoever is seen failed or silent until stop is called.
+// watchLosses notes whoever is seen failed or silent until stop is called, or
+// the test ends.
 func watchLosses(peers []*peer) (stop func() []string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var lost []string
@@ -61,7 +62,9 @@ func watchLosses(peers []*peer) (stop func() []string) {
 			}
 		}
 	}()
-	return sync.OnceValue(func() []string { cancel(); <-done; return slices.Compact(lost) })
+	stop = sync.OnceValue(func() []string { cancel(); <-done; return slices.Compact(lost) })
+	peers[0].t.Cleanup(func() { stop() })
+	return stop
 }
 
 // all of the members answered, and hold these keys, the first of which they send with.
@@ -88,7 +91,6 @@ func TestKeyRotationLosesNobody(t *testing.T) {
 		ca, peers := keyed(t, [][]byte{first}, "a", "b", "c", "d", "e")
 		a, b, c := peers[0], peers[1], peers[2]
 		stop := watchLosses(peers)
-		defer stop()
 		versions := func() map[string]uint64 {
 			v := map[string]uint64{}
 			for _, n := range peers[4].View().Nodes {

@@ -103,8 +103,9 @@ func TestNewsWhenOnlyTheGossipWorks(t *testing.T) {
 			if shown.Status != health.Critical || shown.Reason != "fsync takes 1.2 s" {
 				t.Errorf("%s shows %+v", p.cfg.Node, shown)
 			}
-			// How long the last frame took to come here is all that may be amiss.
-			if off := shown.Observed.Sub(told.Add(-ago)); off < -time.Second || off > 2*time.Second {
+			// How long the last frame took to come here is all that may be amiss:
+			// nothing, on this network.
+			if off := shown.Observed.Sub(told.Add(-ago)); off.Abs() > glance {
 				t.Errorf("%s shows it as observed %v after it was", p.cfg.Node, off)
 			}
 			if n := p.count("grapevine_mesh_news_total", news.Shown); n == 0 {

@@ -88,7 +88,6 @@ func TestCertificateFilesChange(t *testing.T) {
 		peers := secured(t, ca, time.Hour, "a", "b")
 		a, b := peers[0], peers[1]
 		stop := watchLosses(peers)
-		defer stop()
 		before := a.gauge("grapevine_mesh_certificate_expiry_timestamp_seconds")
 		certificate, err := os.ReadFile(a.cfg.TLS.Cert)
 		if err != nil {
@@ -158,7 +157,6 @@ func TestAuthorityRollover(t *testing.T) {
 		old, next := newAuthority(t), newAuthority(t)
 		peers := secured(t, old, time.Hour, "a", "b", "c")
 		stop := watchLosses(peers)
-		defer stop()
 		each := func(step string, do func(p *peer)) {
 			t.Helper()
 			for _, p := range peers {
