@@ -196,16 +196,22 @@ package_files := containerd runc /usr/lib/cni/bridge dockerd iptables nft ip con
 packages: ## Install the container runtimes and network programs that tests of whole nodes need
 	@$(call install,$(packages),$(package_files),tests of whole nodes are skipped)
 
+# What runbooks have people type is held against the real programs.
+alert_packages      := prometheus-alertmanager etcd-client docker.io bind9-dnsutils conntrack curl ethtool iproute2 iptables iputils-ping \
+                       iputils-tracepath netcat-openbsd nftables openssl procps smartmontools sysstat systemd tcpdump
+alert_package_files := prometheus-alertmanager amtool etcdctl docker dig conntrack curl ethtool ip iptables-save ping \
+                       tracepath nc nft openssl ps smartctl iostat systemctl tcpdump
 .PHONY: alert-packages
-alert-packages:
-	@$(call install,prometheus-alertmanager,prometheus-alertmanager amtool,what Alertmanager sends is not tested)
+alert-packages: ## Install Alertmanager, and the programs that runbooks name
+	@$(call install,$(alert_packages),$(alert_package_files),neither what Alertmanager sends nor all commands of runbooks are tested)
 
 .PHONY: bench-packages
 bench-packages:
 	@$(call install,prometheus-pushgateway,prometheus-pushgateway,there is no comparison with Pushgateway)
 
 # install PACKAGES, unless all FILES are there; LACK is what one has otherwise.
-# A policy that forbids it keeps daemons from being started by their installation.
+# What is there already stays as it is. A policy that forbids it keeps daemons
+# from being started by their installation.
 define install
 for file in $(2); do command -v "$$file" >/dev/null || missing=1; done; \
 if [ -z "$${missing:-}" ]; then exit 0; fi; \
@@ -215,7 +221,7 @@ if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
     trap 'rm /usr/sbin/policy-rc.d' EXIT; \
   fi; \
   apt-get -o DPkg::Lock::Timeout=300 update -q && \
-  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -qy --no-install-recommends $(1); \
+  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -qy --no-install-recommends --no-upgrade $(1); \
 else \
   echo "$(3) without root and these packages: $(1)"; \
   if [ "$${CI:-}" = true ]; then exit 1; fi; \

@@ -94,6 +94,13 @@ func Amtool(tb testing.TB) string {
 	return need(tb, "amtool")
 }
 
+// Program returns the path of a program that a package of the distribution
+// brings. Where it is missing the test is skipped, or fails when CI=true.
+func Program(tb testing.TB, name string) string {
+	tb.Helper()
+	return need(tb, name)
+}
+
 // NeedAgent starts an agent that ends with the test. Binary and Dir may be
 // empty.
 func NeedAgent(tb testing.TB, o AgentOptions) *Agent {
@@ -198,7 +205,7 @@ func need(tb testing.TB, names ...string) (path string) {
 	for _, name := range names {
 		var err error
 		if path, err = exec.LookPath(name); err != nil {
-			missing := "install the package that brings it: containerd, runc, containernetworking-plugins, docker.io, e2fsprogs, prometheus-alertmanager: "
+			missing := "install the package that brings it; make packages alert-packages does: "
 			if os.Getenv("CI") == "true" {
 				tb.Fatal(missing, err)
 			}
