@@ -32,8 +32,13 @@ func commandsIn(script string) ([][]string, error) {
 	return all, nil
 }
 
-// unwrap is what ssh and timeout are to run, or the command itself.
+// unwrap is what ssh and timeout are to run, or an alias stands for, or the
+// command itself.
 func unwrap(words []string) ([][]string, error) {
+	if words[0] == "alias" && len(words) == 2 {
+		_, script, _ := strings.Cut(words[1], "=")
+		return commandsIn(script)
+	}
 	if len(words) < 3 || words[0] != "ssh" && words[0] != "timeout" {
 		return [][]string{words}, nil
 	}
@@ -154,6 +159,7 @@ func TestCommandsIn(t *testing.T) {
 		{"rev=$(a -b) c", []string{"a_-b", "rev=$()_c"}},
 		{"ssh NODE 'a < F | b'; ssh NODE a b", []string{"a", "b", "a_b"}},
 		{"ssh NODE timeout 5 a", []string{"a"}},
+		{"alias a='b $(c -d) a'", []string{"c_-d", "b_$()_a"}},
 	} {
 		got, err := commandsIn(c.script)
 		if err != nil {
