@@ -11,7 +11,8 @@ import (
 
 var (
 	shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
-	codeSpan   = regexp.MustCompile("`([^`\n]+)`")
+	anyBlock   = regexp.MustCompile("(?s)```.*?```")
+	codeSpan   = regexp.MustCompile("`([^`]+)`") // over the end of a line, too
 	invocation = regexp.MustCompile(`(?:^|[\s(])grapevine ([a-z][^|;&#>)']*)`)
 )
 
@@ -48,8 +49,8 @@ func invocations(text string) [][]string {
 	for _, block := range shellBlock.FindAllStringSubmatch(text, -1) {
 		lines = append(lines, strings.Split(block[1], "\n")...)
 	}
-	for _, span := range codeSpan.FindAllStringSubmatch(shellBlock.ReplaceAllString(text, ""), -1) {
-		lines = append(lines, span[1])
+	for _, span := range codeSpan.FindAllStringSubmatch(anyBlock.ReplaceAllString(text, ""), -1) {
+		lines = append(lines, strings.Join(strings.Fields(span[1]), " "))
 	}
 	var found [][]string
 	for _, line := range lines {
@@ -71,7 +72,7 @@ func invocations(text string) [][]string {
 
 func TestInvocations(t *testing.T) {
 	t.Parallel()
-	got := invocations("Type `grapevine status -o json` or\n```sh\nssh NODE grapevine check CHECK | less  # once\nsystemctl restart grapevine x\n```\n")
+	got := invocations("Type `grapevine status -o\n  json` or\n```sh\nssh NODE grapevine check CHECK | less  # once\nsystemctl restart grapevine x\n```\n")
 	if len(got) != 2 || strings.Join(got[0], " ") != "check disk" || strings.Join(got[1], " ") != "status -o json" {
 		t.Errorf("got %v", got)
 	}
