@@ -46,8 +46,12 @@ func TestRightsOnARealCluster(t *testing.T) {
 	apply(whole.text)
 	admin := needClient(t, serviceAccount(t, cluster, "grapevine-smoke"))
 	s := Default()
-	s.PriorityClass, s.Steps.Logs, s.Steps.Exec = "grapevine-smoke", true, true
-	wantsGreen(t, makeRun(t.Context(), t, admin, s, Options{}))
+	s.PriorityClass = "grapevine-smoke"
+	s.Steps.Logs, s.Steps.Exec, s.Steps.Policy, s.Steps.Volume, s.Steps.StorageClass = true, true, true, true, "none"
+	// Who enforces no policies, and has no volumes, still takes both.
+	wantsButFor(t, makeRun(t.Context(), t, admin, s, Options{}), map[string]string{
+		StepPolicy: "does not enforce policies", StepVolume: "of the storage class none has got no volume",
+	})
 	apply(readManifest(t, false).text)
 	s = Default()
 	wantsGreen(t, makeRun(t.Context(), t, admin, s, Options{}))
