@@ -21,7 +21,7 @@ func (t *Task) ask(ctx context.Context) Findings {
 	defer cancel()
 	attempts := map[string]func(context.Context) error{
 		StepTCP: t.tcp, StepUDP: t.udp, StepService: t.throughService, StepDNS: t.resolve, StepAPI: t.reachAPI,
-		StepPolicy: t.keptOut, StepVolume: t.write,
+		StepPolicy: t.keptOut(), StepVolume: t.write,
 	}
 	found := Findings{Node: t.Node, Findings: make([]Finding, len(t.Steps))}
 	var all sync.WaitGroup

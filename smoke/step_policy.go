@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -69,21 +71,41 @@ func (r *run) whyBehind(ctx context.Context, p *corev1.Pod) verdict {
 	return r.whyNotRunning(ctx, p)
 }
 
-// keptOut wants the guarded server to be silent, and the other one not.
-func (t *Task) keptOut(ctx context.Context) error {
-	for _, addr := range t.Guarded.Addrs {
-		short, cancel := context.WithTimeout(ctx, attemptPatience/3)
-		_, _, err := t.prober().Get(short, netip.AddrPortFrom(addr, echoPort))
-		cancel()
-		if err == nil {
-			return fmt.Errorf("the pod at %v on %s answers, though a NetworkPolicy lets nobody reach it: the network does not enforce policies, or is late to learn of new ones", addr, t.Guarded.Node)
+// keptOut makes attempts that want the guarded server to be silent, and the
+// other one not. All addresses are asked at once and have the whole time: where
+// a node has none left, silence for a moment says nothing.
+func (t *Task) keptOut() func(context.Context) error {
+	var before error // what an earlier attempt has found of the guarded server
+	return func(ctx context.Context) error {
+		errs := t.getEach(ctx, slices.Concat(t.Guarded.Addrs, t.Peer.Addrs))
+		guarded, open := errs[:len(t.Guarded.Addrs)], errs[len(t.Guarded.Addrs):]
+		for i, err := range guarded {
+			if err == nil {
+				before = fmt.Errorf("the pod at %v on %s answers, though a NetworkPolicy lets nobody reach it: the network does not enforce policies, or is late to learn of new ones", t.Guarded.Addrs[i], t.Guarded.Node)
+				return before
+			}
 		}
-	}
-	for _, addr := range t.Peer.Addrs {
-		at := netip.AddrPortFrom(addr, echoPort)
-		if _, _, err := t.prober().Get(ctx, at); err != nil {
-			return fmt.Errorf("the pod at %v on %s does not answer, though no NetworkPolicy guards it: %s", at, t.Peer.Node, why(err))
+		for i, err := range open {
+			if err == nil {
+				continue
+			}
+			err = fmt.Errorf("the pod at %v on %s does not answer, though no NetworkPolicy guards it: %s", netip.AddrPortFrom(t.Peer.Addrs[i], echoPort), t.Peer.Node, why(err))
+			if before != nil {
+				err = fmt.Errorf("%w; before that, %w", err, before)
+			}
+			return err
 		}
+		return nil
 	}
-	return nil
+}
+
+// getEach asks the servers at all addresses at once.
+func (t *Task) getEach(ctx context.Context, addrs []netip.Addr) []error {
+	errs := make([]error, len(addrs))
+	var asking sync.WaitGroup
+	for i, addr := range addrs {
+		asking.Go(func() { _, _, errs[i] = t.prober().Get(ctx, netip.AddrPortFrom(addr, echoPort)) })
+	}
+	asking.Wait()
+	return errs
 }
