@@ -33,18 +33,27 @@ func (r *run) clear(ctx context.Context) {
 	r.record(StepDelete, time.Since(began), v)
 }
 
-// remove asks for the removal of each object by its name.
+// remove asks for the removal of each object by its name. What this user may
+// not remove may go all the same: the cluster removes it after its anchor.
 func (r *run) remove(ctx context.Context) verdict {
 	var failed []error
+	var refused verdict
 	for _, o := range r.mine() {
 		err := r.c.delete(o.on, r.s.Namespace, o.name, metav1.DeleteOptions{PropagationPolicy: pointer(metav1.DeletePropagationBackground)}).Do(ctx).Error()
 		if err == nil || apierrors.IsNotFound(err) {
 			continue
 		}
-		if !answered(err) && ctx.Err() != nil || apierrors.IsForbidden(err) {
+		switch {
+		case !answered(err) && ctx.Err() != nil:
 			return r.refusal(ctx, "delete "+o.on.name, err)
+		case !apierrors.IsForbidden(err):
+			failed = append(failed, err)
+		case refused.passed():
+			refused = r.refusal(ctx, "delete "+o.on.name, err)
 		}
-		failed = append(failed, err)
+	}
+	if !refused.passed() {
+		return refused
 	}
 	if err := errors.Join(failed...); err != nil {
 		return r.refusal(ctx, "delete what was made", failed[0])

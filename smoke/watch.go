@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 )
@@ -119,12 +120,15 @@ func (f *follower) state() (map[string]*corev1.Pod, <-chan struct{}, error) {
 }
 
 // until waits until done says so of the pods, and tells whether it did before
-// ctx ended.
+// ctx ended. Who may not list them waits for nothing.
 func (f *follower) until(ctx context.Context, done func(map[string]*corev1.Pod) bool) bool {
 	for {
-		known, changed, _ := f.state()
-		if known != nil && done(known) {
+		known, changed, err := f.state()
+		switch {
+		case known != nil && done(known):
 			return true
+		case apierrors.IsForbidden(err):
+			return false
 		}
 		select {
 		case <-changed:
