@@ -33,20 +33,7 @@ func TurnAt(at time.Time, interval time.Duration) uint64 {
 // deadline of the settings, and ends within a few seconds when the API server
 // does not answer.
 func Run(ctx context.Context, c *Client, s Settings, o Options) Report {
-	r := newRun(ctx, c, s, o)
-	working, cancel := context.WithTimeout(ctx, s.Deadline-s.Patience)
-	defer cancel()
-	r.work(working)
-	if r.touched {
-		clearing, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Patience)
-		defer cancel()
-		r.clear(clearing)
-	}
-	if r.follower != nil {
-		r.follower.close()
-	}
-	r.conclude("pods on " + strings.Join(r.report.Nodes, " and ") + " were scheduled, talked and are gone again")
-	return r.report
+	return newRun(ctx, c, s, o).do(ctx)
 }
 
 // run is one run under way.
@@ -56,6 +43,9 @@ type run struct {
 	o Options
 
 	id, key string
+	// talk is how long a client tries each of its steps, all at once: it leaves
+	// time for the pod to start and to be seen to have ended.
+	talk time.Duration
 
 	touched  bool // something may have been made
 	anchor   metav1.OwnerReference
@@ -65,7 +55,7 @@ type run struct {
 }
 
 func newRun(ctx context.Context, c *Client, s Settings, o Options) *run {
-	r := &run{c: c, o: o, id: random(5), key: random(32)}
+	r := &run{c: c, o: o, id: random(5), key: random(32), talk: max(time.Second, s.Patience*4/10)}
 	r.course = course{s: s, told: o.Told, outer: ctx}
 	r.report = Report{Server: c.server(), Namespace: s.Namespace, Run: r.id, Began: time.Now(), Nodes: []string{}}
 	r.begin(s.steps())
@@ -76,6 +66,23 @@ func random(size int) string {
 	b := make([]byte, size)
 	_, _ = rand.Read(b) // never fails
 	return hex.EncodeToString(b)
+}
+
+// do makes the run and clears up after it.
+func (r *run) do(ctx context.Context) Report {
+	working, cancel := context.WithTimeout(ctx, r.s.Deadline-r.s.Patience)
+	defer cancel()
+	r.work(working)
+	if r.touched {
+		clearing, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.s.Patience)
+		defer cancel()
+		r.clear(clearing)
+	}
+	if r.follower != nil {
+		r.follower.close()
+	}
+	r.conclude("pods on " + strings.Join(r.report.Nodes, " and ") + " were scheduled, talked and are gone again")
+	return r.report
 }
 
 // work goes the way up to where it ends.

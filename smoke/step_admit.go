@@ -79,7 +79,7 @@ func (r *run) admitClients(ctx context.Context) verdict {
 	service, _ := netip.ParseAddr(r.service.Spec.ClusterIP)
 	for i, node := range r.report.Nodes {
 		task := Task{
-			Steps: steps, Seconds: r.talkPatience().Seconds(), Peer: peers[len(peers)-1-i], Beside: peers[i],
+			Steps: steps, Seconds: r.talk.Seconds(), Peer: peers[len(peers)-1-i], Beside: peers[i],
 			Service: netip.AddrPortFrom(service, echoPort), Name: r.service.Name + "." + r.s.Namespace + ".svc",
 		}
 		if v := r.make(ctx, pods, r.podObject(numbered(roleClient, i), roleClient, node, task), nil); !v.passed() {
@@ -88,10 +88,6 @@ func (r *run) admitClients(ctx context.Context) verdict {
 	}
 	return verdict{}
 }
-
-// talkPatience is how long a client tries each of its steps, all at once: it
-// leaves time for the pod to start and to be seen to have ended.
-func (r *run) talkPatience() time.Duration { return max(time.Second, r.s.Patience*4/10) }
 
 func addresses(pod *corev1.Pod) (all []netip.Addr) {
 	if pod == nil {

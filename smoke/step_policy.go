@@ -33,7 +33,7 @@ func (r *run) policy(ctx context.Context) verdict {
 	}
 	known, _, _ := r.follower.state()
 	names, last := r.podNames(roleServer), len(r.report.Nodes)-1
-	task := Task{Steps: []string{StepPolicy}, Seconds: r.talkPatience().Seconds(), Guarded: Peer{r.report.Nodes[0], addresses(known[names[0]])}}
+	task := Task{Steps: []string{StepPolicy}, Seconds: r.talk.Seconds(), Guarded: Peer{r.report.Nodes[0], addresses(known[names[0]])}}
 	if last > 0 {
 		task.Peer = Peer{r.report.Nodes[last], addresses(known[names[last]])}
 	}

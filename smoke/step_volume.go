@@ -34,7 +34,7 @@ func (r *run) volume(ctx context.Context) verdict {
 		return v
 	}
 	node := r.report.Nodes[0]
-	pod := r.podObject(roleWriter, roleWriter, node, Task{Steps: []string{StepVolume}, Seconds: r.talkPatience().Seconds(), Dir: volumeDir})
+	pod := r.podObject(roleWriter, roleWriter, node, Task{Steps: []string{StepVolume}, Seconds: r.talk.Seconds(), Dir: volumeDir})
 	mount(&pod.Spec, "volume", volumeDir, false, corev1.VolumeSource{
 		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim.Name},
 	})
