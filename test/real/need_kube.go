@@ -49,7 +49,7 @@ func NeedCluster(tb testing.TB, o ClusterOptions) *Cluster {
 	needRoot(tb, "nodes are network namespaces with mounts and cgroups of their own")
 	need(tb, "containerd", "ctr", "runc", "ip", "nft", "iptables", "conntrack")
 	fillAll(tb, &o.Binaries, &o.Dir, "etcd", "kube-apiserver", "kube-scheduler", "kube-controller-manager", "kubelet", "kube-proxy", "kubectl")
-	needRoom(tb)
+	needRoom(tb, o.Nodes)
 	c, err := StartCluster(tb.Context(), o)
 	if err != nil {
 		tb.Fatal(err)

@@ -12,22 +12,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A cluster of two nodes has about this many instances of inotify, all of them
-// root's. A user may have 128 by default, and what gets none does not start and
-// says so in odd words.
-const inotifyOfCluster = 27
+// Each two nodes of a cluster have about this many instances of inotify, all of
+// them root's. A user may have 128 by default, and what gets none does not start
+// and says so in odd words.
+const inotifyOfTwo = 27
 
 // needRoom waits until there is room for one more cluster on this machine, and
 // holds it until the end of the test.
-func needRoom(tb testing.TB) {
+func needRoom(tb testing.TB, nodes int) {
 	tb.Helper()
-	var slot net.Listener
+	var slots []net.Listener
+	wanted := max(1, (nodes+1)/2)
 	for told := false; ; time.Sleep(200 * time.Millisecond) {
-		if slot == nil {
-			slot = freeSlot()
+		if slots == nil {
+			slots = freeSlots(wanted)
 		}
-		if slot != nil && inotifyLeft() {
-			tb.Cleanup(func() { _ = slot.Close() })
+		if slots != nil && inotifyLeft(wanted*inotifyOfTwo) {
+			tb.Cleanup(func() { closeAll(slots) })
 			return
 		}
 		if err := tb.Context().Err(); err != nil {
@@ -40,23 +41,33 @@ func needRoom(tb testing.TB) {
 	}
 }
 
-// freeSlot is one of as many as clusters fit beside some others' instances;
-// nil: all are taken. Programs tell each other as for ports.
-func freeSlot() net.Listener {
+// freeSlots are some of as many as pairs of nodes fit beside some others'
+// instances; nil: too many are taken. Programs tell each other as for ports.
+func freeSlots(wanted int) (slots []net.Listener) {
 	const others = 20
 	text, _ := os.ReadFile("/proc/sys/fs/inotify/max_user_instances")
 	most, _ := strconv.Atoi(strings.TrimSpace(string(text)))
-	for i := range max(1, (most-others)/inotifyOfCluster) {
+	for i := range max(wanted, (most-others)/inotifyOfTwo) {
 		if l, err := net.Listen("unix", fmt.Sprintf("@grapevine-test-cluster-%d", i)); err == nil {
-			return l
+			slots = append(slots, l)
+		}
+		if len(slots) == wanted {
+			return slots
 		}
 	}
+	closeAll(slots)
 	return nil
 }
 
+func closeAll(slots []net.Listener) {
+	for _, l := range slots {
+		_ = l.Close() // nobody has connected
+	}
+}
+
 // inotifyLeft tries it: others know nothing of slots.
-func inotifyLeft() bool {
-	for range inotifyOfCluster {
+func inotifyLeft(wanted int) bool {
+	for range wanted {
 		fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
 		if err != nil {
 			return false
