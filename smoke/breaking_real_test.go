@@ -2,10 +2,12 @@ package smoke
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/grapevine-mesh/grapevine/test/real"
 )
@@ -13,7 +15,7 @@ import (
 // undo ends a fault, and returns when nothing of it is left.
 type undo func(context.Context) error
 
-func schedulerStopped(ctx context.Context, c *real.Cluster) (undo, error) {
+func schedulerStopped(ctx context.Context, c *real.Cluster, _ *real.Node) (undo, error) {
 	s := c.Schedulers[0]
 	before, err := c.APIServer.Lease(ctx, "kube-system", "kube-scheduler")
 	return func(ctx context.Context) error {
@@ -29,73 +31,56 @@ func schedulerStopped(ctx context.Context, c *real.Cluster) (undo, error) {
 	}, errors.Join(err, s.Kill())
 }
 
-func kubeletStopped(_ context.Context, c *real.Cluster) (undo, error) {
-	n := c.Nodes[1]
+func kubeletStopped(_ context.Context, c *real.Cluster, n *real.Node) (undo, error) {
 	return func(ctx context.Context) error {
 		began := time.Now()
-		return errors.Join(n.Kubelet.Start(), nodesReady(ctx, c, began))
+		return errors.Join(n.Kubelet.Start(), nodeReady(ctx, c, n, began))
 	}, n.Kubelet.Kill()
 }
 
-func runtimeStopped(_ context.Context, c *real.Cluster) (undo, error) {
-	n := c.Nodes[1]
+func runtimeStopped(_ context.Context, c *real.Cluster, n *real.Node) (undo, error) {
 	return func(ctx context.Context) error {
-		return errors.Join(n.Containerd.Start(ctx), nodesReady(ctx, c, time.Now()))
+		return errors.Join(n.Containerd.Start(ctx), nodeReady(ctx, c, n, time.Now()))
 	}, n.Containerd.Kill()
 }
 
-func runtimeHangs(_ context.Context, c *real.Cluster) (undo, error) {
-	n := c.Nodes[1]
+func runtimeHangs(_ context.Context, c *real.Cluster, n *real.Node) (undo, error) {
 	if err := n.Containerd.Pause(); err != nil {
 		return nil, err
 	}
 	// A kubelet asks it for all pods each 2 s, and does nothing else meanwhile.
 	time.Sleep(5 * time.Second)
 	return func(ctx context.Context) error {
-		return errors.Join(n.Containerd.Resume(), nodesReady(ctx, c, time.Now()))
+		return errors.Join(n.Containerd.Resume(), nodeReady(ctx, c, n, time.Now()))
 	}, nil
 }
 
-func podsCut(ctx context.Context, c *real.Cluster) (undo, error) {
-	return c.CutPods(ctx, c.Nodes[0], c.Nodes[1])
+// podsCut loses what comes from the node before.
+func podsCut(ctx context.Context, c *real.Cluster, n *real.Node) (undo, error) {
+	return c.CutPods(ctx, c.Nodes[slices.Index(c.Nodes, n)-1], n)
 }
 
-func servicesForgotten(ctx context.Context, c *real.Cluster) (undo, error) {
-	return c.Nodes[1].ForgetServices(ctx)
+func servicesForgotten(ctx context.Context, _ *real.Cluster, n *real.Node) (undo, error) {
+	return n.ForgetServices(ctx)
 }
 
-func dnsDead(_ context.Context, c *real.Cluster) (undo, error) {
+func dnsDead(_ context.Context, c *real.Cluster, _ *real.Node) (undo, error) {
 	return func(context.Context) error { return c.DNS.Start() }, c.DNS.Stop()
 }
 
-// nodesReady waits until each kubelet has said, after since, that its node is
+// nodeReady waits until the kubelet has said, after since, that its node is
 // Ready, and no taint is left.
-func nodesReady(ctx context.Context, c *real.Cluster, since time.Time) error {
+func nodeReady(ctx context.Context, c *real.Cluster, of *real.Node, since time.Time) error {
 	return eventually(ctx, func() error {
-		var nodes struct {
-			Items []struct {
-				Metadata struct{ Name string }
-				Spec     struct{ Taints []json.RawMessage }
-				Status   struct {
-					Conditions []struct {
-						Type, Status, Message string
-						LastHeartbeatTime     time.Time
-					}
-				}
-			}
-		}
-		if err := c.APIServer.Get(ctx, "/api/v1/nodes", &nodes); err != nil {
+		var n corev1.Node
+		if err := c.APIServer.Get(ctx, "/api/v1/nodes/"+of.Name, &n); err != nil {
 			return err
 		}
-		for _, n := range nodes.Items {
-			for _, c := range n.Status.Conditions {
-				if c.Type == "Ready" && (c.Status != "True" || !c.LastHeartbeatTime.After(since)) {
-					return fmt.Errorf("%s is not ready: %s", n.Metadata.Name, c.Message)
-				}
-			}
-			if len(n.Spec.Taints) > 0 {
-				return fmt.Errorf("%s is tainted: %s", n.Metadata.Name, n.Spec.Taints)
-			}
+		if ready := condition(&n, corev1.NodeReady); ready == nil || ready.Status != corev1.ConditionTrue || !ready.LastHeartbeatTime.After(since) {
+			return fmt.Errorf("%s is not ready: %v", of.Name, ready)
+		}
+		if len(n.Spec.Taints) > 0 {
+			return fmt.Errorf("%s is tainted: %v", of.Name, n.Spec.Taints)
 		}
 		return nil
 	})

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/grapevine-mesh/grapevine/health"
-	"github.com/grapevine-mesh/grapevine/test/real"
 )
 
 func criContainers(t *testing.T) {
@@ -16,34 +15,28 @@ func criContainers(t *testing.T) {
 	network := filepath.Join(c.containerd.CNIDir, "10-pods.conflist")
 
 	t.Run("well", func(t *testing.T) {
-		r := c.run(t, s, map[string]func(){StepRuntime: func() {
-			if c.left(t, untilLabel) == "" || c.running(t) == "" {
+		r := c.run(t, s, faults{StepRuntime: func() {
+			if c.left(t, untilLabel) == "" || len(c.running(t)) == 0 {
 				t.Error("nothing is found while the run is under way")
 			}
-		}})
+		}}, nil)
 		expectGreen(t, r)
 		c.expectNothingLeft(t, r)
 	})
 
-	// Before all that leaves sandboxes without a server, which nobody ends.
-	t.Run("the runner is killed", func(t *testing.T) {
-		c.kill(t, StepStart, StepRuntime, StepExec, StepOverUDP)
-		c.expectEnded(t)
-	})
-
 	t.Run("what is sent one way is lost", func(t *testing.T) {
-		r := c.run(t, s, map[string]func(){StepExec: func() {
+		r := c.run(t, s, faults{StepExec: func() {
 			c.netns(t, "a", "iptables", "--append", "OUTPUT", "--out-interface", "eth0", "--jump", "DROP")
-		}})
+		}}, hasty{StepExec: talkLost})
 		expectRed(t, r, StepOverTCP, "from container a to b: ", "what a sends does not arrive at b", "from container b to a: ")
 		c.expectNothingLeft(t, r)
 	})
 
 	t.Run("the bridge is down", func(t *testing.T) {
-		r := c.run(t, s, map[string]func(){StepExec: func() {
+		r := c.run(t, s, faults{StepExec: func() {
 			_, err := c.host.Run(t.Context(), "ip", "link", "set", "cni0", "down")
 			must(t, err)
-		}})
+		}}, hasty{StepExec: talkLost})
 		expectRed(t, r, StepOverTCP, "from container a to b: ", "from container b to a: ")
 		c.expectNothingLeft(t, r)
 	})
@@ -53,7 +46,7 @@ func criContainers(t *testing.T) {
 		// The runtime needs a moment to see it.
 		var r Report
 		until(t, "the network step is red", func() bool {
-			r = c.run(t, s, nil)
+			r = c.run(t, s, nil, hasty{StepNetwork: noAnswer})
 			step, _ := r.Step(StepNetwork)
 			return step.Status == health.Critical
 		})
@@ -66,25 +59,25 @@ func criContainers(t *testing.T) {
 		must(t, os.Remove(network))
 		var r Report
 		until(t, "another step is red", func() bool {
-			r = c.run(t, s, nil)
+			r = c.run(t, s, nil, hasty{StepNetwork: noAnswer})
 			step, _ := r.Step(StepNetwork)
 			return strings.Contains(step.Reason, "cni plugin not initialized")
 		})
 		expectRed(t, r, StepNetwork, "cannot make a sandbox: ", "cni plugin not initialized")
 		must(t, c.containerd.ConfigureNetwork(podCIDR))
-		until(t, "the run is well again", func() bool { return c.run(t, s, nil).Status == health.OK })
+		until(t, "the run is well again", func() bool { return c.run(t, s, nil, nil).Status == health.OK })
 	})
 
 	t.Run("no sandbox can be made", func(t *testing.T) {
 		must(t, os.WriteFile(c.brittle, nil, 0o600))
-		r := c.run(t, s, nil)
+		r := c.run(t, s, nil, nil)
 		expectRed(t, r, StepSandbox, "cannot make a sandbox: ", "did not terminate successfully")
 		must(t, os.Remove(c.brittle))
 		c.expectNothingLeft(t, r)
 	})
 
 	t.Run("no container can be started", func(t *testing.T) {
-		r := c.run(t, s, map[string]func(){StepCreate: func() { must(t, os.WriteFile(c.brittle, nil, 0o600)) }})
+		r := c.run(t, s, faults{StepCreate: func() { must(t, os.WriteFile(c.brittle, nil, 0o600)) }}, hasty{StepStart: noAnswer})
 		must(t, os.Remove(c.brittle))
 		expectRed(t, r, StepStart, "cannot start a container: ", "did not terminate successfully")
 		expectLeftover(t, r)
@@ -93,22 +86,22 @@ func criContainers(t *testing.T) {
 	t.Run("the image is absent", func(t *testing.T) {
 		missing := s
 		missing.Image = "docker.io/grapevine/other:1"
-		expectRed(t, c.run(t, missing, nil), StepImage, "the runtime has no image docker.io/grapevine/other:1; grapevine smoke-image prints one, ctr -n k8s.io images import - loads it")
+		expectRed(t, c.run(t, missing, nil, nil), StepImage, "the runtime has no image docker.io/grapevine/other:1; grapevine smoke-image prints one, ctr -n k8s.io images import - loads it")
 	})
 
 	t.Run("the runtime hangs", func(t *testing.T) {
-		r := c.run(t, s, map[string]func(){StepImage: func() { must(t, c.daemon.Pause()) }})
+		r := c.run(t, s, faults{StepImage: func() { must(t, c.daemon.Pause()) }}, hasty{StepImage: noAnswer})
 		expectRed(t, r, StepSandbox, "hangs: its socket takes connections, but sandbox was not answered within")
 		expectUnknown(t, r, StepDelete)
 		must(t, c.daemon.Resume())
 	})
 
 	t.Run("the runtime is killed", func(t *testing.T) {
-		r := c.run(t, s, map[string]func(){StepStart: func() { must(t, c.daemon.Kill()) }})
+		r := c.run(t, s, faults{StepStart: func() { must(t, c.daemon.Kill()) }}, nil)
 		expectRed(t, r, StepRuntime, "is down: nothing listens at its socket (connection refused)")
 		expectUnknown(t, r, StepDelete)
 		must(t, c.start(t.Context()))
-		until(t, "the runtime is well again", func() bool { return c.run(t, s, nil).Status == health.OK })
+		until(t, "the runtime is well again", func() bool { return c.run(t, s, nil, nil).Status == health.OK })
 	})
 
 	t.Run("the runner is interrupted", func(t *testing.T) {
@@ -116,26 +109,11 @@ func criContainers(t *testing.T) {
 		c.interrupt(t, StepRuntime)
 	})
 
-	t.Run("the runner is killed before there are servers", func(t *testing.T) {
+	// Some leave sandboxes without a server, which nobody ends but later runs.
+	t.Run("the runner is killed", func(t *testing.T) {
+		serving := c.kill(t, StepStart, StepRuntime, StepExec, StepOverUDP)
 		c.kill(t, StepAnswer, StepImage, StepSandbox, StepNetwork, StepCreate)
+		c.expectEnded(t, serving)
 		c.expectSwept(t)
 	})
-}
-
-// The kubelet ends sandboxes that it does not know: that is no fault of the
-// runtime's.
-func TestCRIContainersBesideKubelet(t *testing.T) {
-	t.Parallel()
-	node := real.NeedCluster(t, real.ClusterOptions{}).Nodes[0]
-	must(t, node.Containerd.Import(t.Context(), real.Image{Name: DefaultImage, Tar: imageTar(t)}))
-	c := &containerRuntimeTest{ContainerOptions: ContainerOptions{Runtime: CRI, Socket: node.Containerd.Socket, Node: node.Name}}
-	for range 5 {
-		r := c.run(t, containerSettings(), nil)
-		if r.Status != health.OK && r.Status != health.Unknown {
-			t.Errorf("the kubelet is taken for a fault: %s", r.Reason)
-		}
-		if len(r.Leftovers) > 0 {
-			t.Errorf("left: %v", r.Leftovers)
-		}
-	}
 }

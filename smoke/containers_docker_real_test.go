@@ -18,48 +18,48 @@ func dockerContainers(t *testing.T) {
 	s := containerSettings()
 
 	t.Run("well, with nothing prepared", func(t *testing.T) {
-		r := d.run(t, s, map[string]func(){StepRuntime: func() {
+		r := d.run(t, s, faults{StepRuntime: func() {
 			for _, kind := range []string{"container", "network", "image"} {
 				if left := d.left(t, untilLabel); !strings.Contains(left, kind) {
 					t.Errorf("no %s is found while the run is under way: %s", kind, left)
 				}
 			}
-		}})
+		}}, nil)
 		expectGreen(t, r)
 		d.expectNothingLeft(t, r)
 	})
 
 	t.Run("what is sent one way is lost", func(t *testing.T) {
-		r := d.run(t, s, map[string]func(){StepExec: func() {
+		r := d.run(t, s, faults{StepExec: func() {
 			d.netns(t, "b", "iptables", "--append", "INPUT", "--in-interface", "eth0", "--jump", "DROP")
-		}})
+		}}, hasty{StepExec: talkLost})
 		expectRed(t, r, StepOverTCP, "from container a to b: ", "does not answer over TCP", "what a sends does not arrive at b",
 			"from container b to a: ", "what b sends arrives at a, and the answers do not come back")
 		d.expectNothingLeft(t, r)
 	})
 
 	t.Run("UDP is lost", func(t *testing.T) {
-		r := d.run(t, s, map[string]func(){StepExec: func() {
+		r := d.run(t, s, faults{StepExec: func() {
 			d.netns(t, "a", "iptables", "--append", "INPUT", "--in-interface", "eth0", "--protocol", "udp", "--jump", "DROP")
-		}})
+		}}, hasty{StepExec: talkLost})
 		expectRed(t, r, StepOverUDP, "does not answer over UDP")
 		d.expectNothingLeft(t, r)
 	})
 
 	t.Run("names are not answered", func(t *testing.T) {
-		r := d.run(t, s, map[string]func(){StepExec: func() {
+		r := d.run(t, s, faults{StepExec: func() {
 			d.netns(t, "b", "iptables", "--insert", "OUTPUT", "--destination", "127.0.0.11", "--jump", "DROP")
-		}})
+		}}, hasty{StepExec: talkLost})
 		expectRed(t, r, StepName, "from container b", "the name grapevine-smoke-a. is not resolved by 127.0.0.11")
 		d.expectNothingLeft(t, r)
 	})
 
 	t.Run("the bridge is down", func(t *testing.T) {
-		r := d.run(t, s, map[string]func(){StepExec: func() {
+		r := d.run(t, s, faults{StepExec: func() {
 			id := strings.TrimSpace(d.docker(t, "network", "ls", "--quiet", "--filter=label="+untilLabel))
 			_, err := d.host.Run(t.Context(), "ip", "link", "set", "br-"+id, "down")
 			must(t, err)
-		}})
+		}}, hasty{StepExec: talkLost})
 		expectRed(t, r, StepOverTCP, "from container a to b: ", "from container b to a: ")
 		d.expectNothingLeft(t, r)
 	})
@@ -69,7 +69,7 @@ func dockerContainers(t *testing.T) {
 		for _, name := range names {
 			d.docker(t, "network", "create", name)
 		}
-		r := d.run(t, s, nil)
+		r := d.run(t, s, nil, nil)
 		expectRed(t, r, StepNetwork, "cannot make a network: ", "could not find an available, non-overlapping IPv4 address pool")
 		expectUnknown(t, r, StepCreate, StepStart, StepRuntime, StepExec, StepOverTCP, StepOverUDP, StepName)
 		d.docker(t, append([]string{"network", "rm"}, names...)...)
@@ -78,7 +78,7 @@ func dockerContainers(t *testing.T) {
 
 	t.Run("no container can be started", func(t *testing.T) {
 		must(t, os.WriteFile(d.brittle, nil, 0o600))
-		r := d.run(t, s, nil)
+		r := d.run(t, s, nil, nil)
 		expectRed(t, r, StepStart, "cannot start a container: ", "did not terminate successfully")
 		must(t, os.Remove(d.brittle))
 		d.expectNothingLeft(t, r)
@@ -88,20 +88,20 @@ func dockerContainers(t *testing.T) {
 		d.docker(t, "load", "--input="+imageTar(t))
 		without := *d
 		without.Binary = ""
-		expectGreen(t, without.run(t, s, nil))
+		expectGreen(t, without.run(t, s, nil, nil))
 		if out := d.docker(t, "images", "--format={{.Repository}}:{{.Tag}}"); strings.TrimSpace(out) != strings.TrimPrefix(DefaultImage, "docker.io/") {
 			t.Errorf("images: %s", out)
 		}
 		missing := s
 		missing.Image = "docker.io/grapevine/other:1"
-		expectRed(t, d.run(t, missing, nil), StepImage, "Docker has no image grapevine/other:1; load it: grapevine smoke-image --name=grapevine/other:1 | docker load")
+		expectRed(t, d.run(t, missing, nil, nil), StepImage, "Docker has no image grapevine/other:1; load it: grapevine smoke-image --name=grapevine/other:1 | docker load")
 		d.docker(t, "image", "rm", DefaultImage)
 	})
 
 	t.Run("the binary needs libraries", func(t *testing.T) {
 		other := *d
 		other.Binary = "/usr/bin/env"
-		r := other.run(t, s, nil)
+		r := other.run(t, s, nil, nil)
 		expectRed(t, r, StepImage, "Docker has no image grapevine/smoke:1, and can be given none of "+other.Binary+", which needs libraries")
 		d.expectNothingLeft(t, r)
 	})
@@ -109,29 +109,29 @@ func dockerContainers(t *testing.T) {
 	t.Run("the image is of another program", func(t *testing.T) {
 		other := *d
 		other.Binary = endingBinary(t)
-		r := other.run(t, s, nil)
+		r := other.run(t, s, nil, nil)
 		expectRed(t, r, StepRuntime, "container a has ended with exit code 0")
 		d.expectNothingLeft(t, r)
 	})
 
 	t.Run("the daemon hangs", func(t *testing.T) {
-		r := d.run(t, s, map[string]func(){StepCreate: func() { must(t, d.daemon.Pause()) }})
+		r := d.run(t, s, faults{StepCreate: func() { must(t, d.daemon.Pause()) }}, hasty{StepCreate: noAnswer})
 		expectRed(t, r, StepStart, "hangs: its socket takes connections, but start was not answered within", "it was to start a container")
 		expectUnknown(t, r, StepDelete)
 		must(t, d.daemon.Resume())
 	})
 
 	t.Run("the daemon hangs while it is to clear up", func(t *testing.T) {
-		r := d.run(t, s, map[string]func(){StepName: func() { must(t, d.daemon.Pause()) }})
+		r := d.run(t, s, faults{StepName: func() { must(t, d.daemon.Pause()) }}, hasty{StepName: noAnswer})
 		expectRed(t, r, StepDelete, "hangs")
 		must(t, d.daemon.Resume())
 	})
 
 	t.Run("the daemon is killed", func(t *testing.T) {
-		r := d.run(t, s, map[string]func(){StepCreate: func() { must(t, d.daemon.Kill()) }})
+		r := d.run(t, s, faults{StepCreate: func() { must(t, d.daemon.Kill()) }}, nil)
 		expectRed(t, r, StepStart, "is down: nothing listens at its socket (connection refused)", "it was to start a container")
 		expectUnknown(t, r, StepDelete)
-		r = d.run(t, s, nil)
+		r = d.run(t, s, nil, nil)
 		expectRed(t, r, StepAnswer, "is down: nothing listens at its socket")
 		must(t, d.start(t.Context()))
 	})
@@ -142,8 +142,7 @@ func dockerContainers(t *testing.T) {
 	})
 
 	t.Run("the runner is killed", func(t *testing.T) {
-		d.kill(t, StepAnswer, StepImage, StepNetwork, StepCreate, StepStart, StepRuntime, StepExec, StepName)
-		d.expectEnded(t)
+		d.expectEnded(t, d.kill(t, StepAnswer, StepImage, StepNetwork, StepCreate, StepStart, StepRuntime, StepExec, StepName))
 		d.expectSwept(t)
 	})
 }

@@ -44,7 +44,7 @@ type containerRuntimeTest struct {
 	pid func(t *testing.T, side string) string
 	// left lists what is there with a label, running what runs of any run.
 	left    func(t *testing.T, label string) string
-	running func(t *testing.T) string
+	running func(t *testing.T) []string
 }
 
 func needDocker(t *testing.T, args ...string) *containerRuntimeTest {
@@ -73,9 +73,9 @@ func needDocker(t *testing.T, args ...string) *containerRuntimeTest {
 			return docker(t, "ps", "--all", "--format=container {{.Names}}", with) +
 				docker(t, "network", "ls", "--format=network {{.Name}}", with) + docker(t, "images", "--format=image {{.Tag}}", with)
 		},
-		running: func(t *testing.T) string {
+		running: func(t *testing.T) []string {
 			t.Helper()
-			return docker(t, "ps", "--format={{.Names}}", ours)
+			return strings.Fields(docker(t, "ps", "--format={{.Names}}", ours))
 		},
 	}
 }
@@ -127,15 +127,14 @@ func needContainerd(t *testing.T) *containerRuntimeTest {
 			}
 			return ctr(t, "containers", "list", "--quiet", filter)
 		},
-		running: func(t *testing.T) string {
+		running: func(t *testing.T) (ids []string) {
 			t.Helper()
-			var running string
 			for line := range strings.Lines(ctr(t, "tasks", "list")) {
 				if strings.Contains(line, "RUNNING") {
-					running += line
+					ids = append(ids, strings.Fields(line)[0])
 				}
 			}
-			return running
+			return ids
 		},
 	}
 }
@@ -160,29 +159,46 @@ func (c *containerRuntimeTest) netns(t *testing.T, side string, command ...strin
 	must(t, err)
 }
 
+// containerSettings are of runs that end by themselves, if need be, a minute
+// after their begin.
 func containerSettings() Settings {
 	s := Default()
-	s.Patience, s.Deadline = 10*time.Second, 30*time.Second
+	s.Deadline = time.Minute
 	return s
 }
 
-// run makes a run. The faults come when the step of their name has gone well.
-func (c *containerRuntimeTest) run(t *testing.T, s Settings, faults map[string]func()) Report {
+// faults come when the step of their name has gone well.
+type faults map[string]func()
+
+// hasty is the patience of what follows a step, up to the next verdict: where
+// that hangs. All else has far more time than it ever takes.
+type hasty map[string]time.Duration
+
+// How long to wait for what cannot come: for an answer of a daemon, or for
+// clients in containers, half of whose time is for asking.
+const (
+	noAnswer = 6 * time.Second
+	talkLost = 16 * time.Second
+)
+
+func (c *containerRuntimeTest) run(t *testing.T, s Settings, meets faults, haste hasty) Report {
 	t.Helper()
-	o := c.ContainerOptions
-	o.Told = func(step Step) {
-		if fault := faults[step.Name]; fault != nil && step.Status == health.OK {
+	r, err := newContainerRun(t.Context(), s, c.ContainerOptions)
+	must(t, err)
+	r.s.Patience, r.s.Deadline = ample, 4*ample
+	r.told = func(step Step) {
+		r.s.Patience = ample
+		if short := haste[step.Name]; short > 0 {
+			r.s.Patience = short
+		}
+		if fault := meets[step.Name]; fault != nil && step.Status == health.OK {
 			fault()
 		}
 	}
-	began := time.Now()
-	r, err := RunContainers(t.Context(), s, o)
-	must(t, err)
-	if took := time.Since(began); took > s.Deadline+2*s.Patience {
-		t.Errorf("a run of %v took %v", s.Deadline, took)
-	}
-	logReport(t, r)
-	return r
+	r.do(t.Context(), true)
+	must(t, r.runtime.Close())
+	logReport(t, r.report)
+	return r.report
 }
 
 func logReport(t *testing.T, r Report) {
@@ -251,7 +267,7 @@ func expectUnknown(t *testing.T, r Report, steps ...string) {
 
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); !done(); time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Minute); !done(); time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("it did not happen that %s", what)
 		}

@@ -2,6 +2,7 @@ package smoke
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -13,104 +14,125 @@ import (
 )
 
 // fault is what operators meet. It turns one step red and no other, and the
-// reason of that step holds all of says.
+// reason of that step holds all of says. A run meets it on two nodes, the
+// second of which has it.
 type fault struct {
 	name   string
-	breaks func(context.Context, *real.Cluster) (undo, error)
+	breaks func(context.Context, *real.Cluster, *real.Node) (undo, error)
+	on     [2]int
 	red    string
 	says   []string
 	nodes  []string // that the step points at; empty: both may be to blame, or none
+	after  hooks    // so that a run hangs no longer than it needs to tell
 }
 
-// TestFaults waits for most of its time, so both halves take the room of one
-// test.
-func TestFaults(t *testing.T) {
-	t.Parallel()
-	var both sync.WaitGroup
-	both.Go(func() { t.Run("of a node", faultsOfANode) })
-	both.Go(func() { t.Run("of a cluster", faultsOfACluster) })
-	both.Wait()
-}
+// clearing is where a node will not tell that its pods are gone.
+var clearing = patience(8 * time.Second)
 
-// faultsOfANode are of its parts, one after the other.
-func faultsOfANode(t *testing.T) {
-	cluster := needCluster(t, real.ClusterOptions{Nodes: 2})
-	meet(t, cluster, Default(), []fault{
+// faultsAtOnce do not meet each other.
+var faultsAtOnce = [][]fault{
+	{
 		{
-			name: "its kubelet is stopped", breaks: kubeletStopped,
+			name: "its kubelet is stopped", breaks: kubeletStopped, on: [2]int{0, 1},
 			red: StepStart, says: []string{"the kubelet on node-1", "lease"}, nodes: []string{"node-1"},
+			after: hooks{StepSchedule: patience(leaseGap + 9*time.Second), StepStart: clearing},
 		},
 		{
-			name: "its container runtime is stopped", breaks: runtimeStopped,
-			red: StepRuntime, says: []string{"on node-1", "containerd.sock: connect: connection refused"}, nodes: []string{"node-1"},
+			name: "its container runtime is stopped", breaks: runtimeStopped, on: [2]int{0, 2},
+			red: StepRuntime, says: []string{"on node-2", "containerd.sock: connect: connection refused"}, nodes: []string{"node-2"},
+			after: hooks{StepStart: patience(20 * time.Second), StepRuntime: clearing},
 		},
 		{
-			name: "its container runtime hangs", breaks: runtimeHangs,
-			red: StepRuntime, says: []string{"on node-1", "renews its lease and takes no pod"}, nodes: []string{"node-1"},
+			name: "its container runtime hangs", breaks: runtimeHangs, on: [2]int{0, 3},
+			red: StepRuntime, says: []string{"on node-3", "renews its lease and takes no pod"}, nodes: []string{"node-3"},
+			after: hooks{StepSchedule: patience(leaseGap + 9*time.Second), StepStart: clearing},
 		},
-	})
-}
-
-// faultsOfACluster are of what nodes share, one after the other. Runs that were
-// killed are there all the while, and are gone at the end. A webhook that is
-// down and an image that is absent are in TestRealCluster.
-func faultsOfACluster(t *testing.T) {
-	cluster := needCluster(t, real.ClusterOptions{Nodes: 2})
-	began := time.Now()
-	gone := killRuns(t, cluster, 2*time.Minute)
-	t.Logf("%d runs were killed in %.1f s", len(killings), time.Since(began).Seconds())
-	s := Default()
-	s.Patience = 20 * time.Second // kubelets without time let go of pods at every second look, each 10 s
-	meet(t, cluster, s, []fault{
+	},
+	{
 		{
-			name: "the scheduler is stopped", breaks: schedulerStopped,
-			red: StepSchedule, says: []string{"no scheduler has looked at the pod"},
-		},
-		{
-			name: "pods are cut one way", breaks: podsCut, red: StepTCP, says: []string{
+			name: "pods are cut one way", breaks: podsCut, on: [2]int{0, 1}, red: StepTCP, says: []string{
 				"what pods on node-0 send does not arrive on node-1",
 				"what pods on node-1 send arrives on node-0, and the answers do not come back",
-			},
+			}, after: hooks{StepRuntime: talkInVain},
 		},
 		{
-			name: "kube-proxy's rules are gone", breaks: servicesForgotten,
-			red: StepService, says: []string{"from node-1: ", "the cluster address 10.0.0.", "look at kube-proxy on node-1"}, nodes: []string{"node-1"},
+			name: "kube-proxy's rules are gone", breaks: servicesForgotten, on: [2]int{2, 3},
+			red: StepService, says: []string{"from node-3: ", "the cluster address 10.0.0.", "look at kube-proxy on node-3"}, nodes: []string{"node-3"},
+			after: hooks{StepRuntime: talkInVain},
 		},
-		{
-			name: "DNS is dead", breaks: dnsDead,
-			red: StepDNS, says: []string{"from node-0: ", "from node-1: ", "grapevine-smoke.svc is not resolved by 10.0.0.10"},
-		},
-	})
+	},
+	{{
+		name: "the scheduler is stopped", breaks: schedulerStopped, on: [2]int{0, 1},
+		red: StepSchedule, says: []string{"no scheduler has looked at the pod"},
+		after: hooks{StepAdmit: patience(10 * time.Second), StepSchedule: calm},
+	}},
+	{{
+		name: "DNS is dead", breaks: dnsDead, on: [2]int{0, 1},
+		red: StepDNS, says: []string{"from node-0: ", "from node-1: ", ".svc is not resolved by 10.0.0.10"},
+		after: hooks{StepRuntime: talkInVain},
+	}},
+}
+
+// TestFaults has runs meet faults, and at the end one on each two nodes that
+// meets none any more. Runs that were killed are there all the while, and are
+// gone at the end. A webhook that is down and an image that is absent are in
+// TestRealCluster.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	cluster := needCluster(t, real.ClusterOptions{Nodes: 4})
+	began := time.Now()
+	gone := killRuns(t, cluster)
+	t.Logf("%d runs were killed in %.1f s", len(killings), time.Since(began).Seconds())
+	client := needClient(t, cluster.APIServer.Kubeconfig)
+	// All wait for most of their time, so they take the room of one test.
+	var all sync.WaitGroup
+	for _, faults := range faultsAtOnce {
+		for i, f := range faults {
+			all.Go(func() {
+				t.Run(f.name, func(t *testing.T) { f.meet(t, cluster, client, in(fmt.Sprintf("fault-%d", i))) })
+			})
+		}
+		all.Wait()
+	}
+	for i := range 2 {
+		all.Go(func() {
+			s := in(fmt.Sprintf("fault-%d", i))
+			wantsGreen(t, makeRun(t.Context(), t, client, s, Options{Nodes: namesOf(cluster, 2*i, 2*i+1)}))
+		})
+	}
+	all.Wait()
+	for i := range 3 {
+		nothingLeft(t, cluster, fmt.Sprintf("fault-%d", i))
+	}
 	must(t, <-gone)
 	nothingRuns(t, cluster)
 }
 
-// meet has runs meet faults, and one that meets none any more.
-func meet(t *testing.T, cluster *real.Cluster, s Settings, faults []fault) {
-	t.Helper()
-	client := needClient(t, cluster.APIServer.Kubeconfig)
-	for _, f := range faults {
-		t.Run(f.name, func(t *testing.T) {
-			heal, err := f.breaks(t.Context(), cluster)
-			must(t, err)
-			t.Cleanup(func() {
-				ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-				defer cancel()
-				began := time.Now()
-				must(t, heal(ctx))
-				t.Logf("healed in %.1f s", time.Since(began).Seconds())
-			})
-			f.judge(t, makeRun(t.Context(), t, client, s, Options{}))
-		})
+func namesOf(cluster *real.Cluster, nodes ...int) (names []string) {
+	for _, i := range nodes {
+		names = append(names, cluster.Nodes[i].Name)
 	}
-	wantsGreen(t, makeRun(t.Context(), t, client, s, Options{}))
-	nothingLeft(t, cluster, s.Namespace)
+	return names
+}
+
+// meet has a run meet the fault.
+func (f *fault) meet(t *testing.T, cluster *real.Cluster, client *Client, s Settings) {
+	heal, err := f.breaks(t.Context(), cluster, cluster.Nodes[f.on[1]])
+	must(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		defer cancel()
+		began := time.Now()
+		must(t, heal(ctx))
+		t.Logf("healed in %.1f s", time.Since(began).Seconds())
+	})
+	f.judge(t, makeRunWith(t.Context(), t, client, s, Options{Nodes: namesOf(cluster, f.on[:]...)}, f.after))
 }
 
 // judge holds the report of a run that met the fault against it.
 func (f *fault) judge(t *testing.T, r Report) {
 	t.Helper()
-	if r.Seconds > 60 {
+	if r.Seconds > 120 {
 		t.Errorf("it took %.1f s to tell", r.Seconds)
 	}
 	red := slices.DeleteFunc(slices.Clone(r.Steps), func(s Step) bool { return s.Status != health.Critical })

@@ -69,7 +69,7 @@ func scheduled(ctx context.Context, plane *real.ControlPlane, c *Client, turn ui
 	defer cancel()
 	var pods corev1.PodList
 	first := map[string]Step{} // verdicts, some of which the end makes worse
-	r = Run(ctx, c, Default(), Options{Turn: turn, Told: func(s Step) {
+	r = Run(ctx, c, in(Default().Namespace), Options{Turn: turn, Told: func(s Step) {
 		if _, told := first[s.Name]; told {
 			return
 		}

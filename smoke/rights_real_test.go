@@ -1,6 +1,7 @@
 package smoke
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -32,88 +33,135 @@ func serviceAccount(t *testing.T, cluster *real.Cluster, namespace string) strin
 }
 
 // With the rights of deploy/smoke.yaml, and no others, a run goes well, with
-// all steps; and each right that is taken away is named.
-func TestRightsOnARealCluster(t *testing.T) {
-	t.Parallel()
-	cluster := needCluster(t, real.ClusterOptions{Nodes: 2})
-	apply := func(text string) {
-		t.Helper()
-		if _, err := cluster.Kubectl(t.Context(), text, "apply", "-f", "-"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	whole := readManifest(t, true)
-	apply(whole.text)
-	admin := needClient(t, serviceAccount(t, cluster, "grapevine-smoke"))
-	s := Default()
+// all steps.
+func (c clusterTest) rightsOfManifest(t *testing.T) {
+	c.kubectl(t, readManifest(t, true).text, "apply", "-f", "-")
+	account := needClient(t, serviceAccount(t, c.Cluster, "grapevine-smoke"))
+	s := in("grapevine-smoke")
 	s.PriorityClass = "grapevine-smoke"
 	s.Steps.Logs, s.Steps.Exec, s.Steps.Policy, s.Steps.Volume, s.Steps.StorageClass = true, true, true, true, "none"
 	// Who enforces no policies, and has no volumes, still takes both.
-	wantsButFor(t, makeRun(t.Context(), t, admin, s, Options{}), map[string]string{
+	r := makeRunWith(t.Context(), t, account, s, Options{}, hooks{StepExec: talkInVain, StepPolicy: patience(10 * time.Second), StepVolume: calm})
+	wantsButFor(t, r, map[string]string{
 		StepPolicy: "does not enforce policies", StepVolume: "of the storage class none has got no volume",
 	})
-	apply(readManifest(t, false).text)
-	s = Default()
-	wantsGreen(t, makeRun(t.Context(), t, admin, s, Options{}))
-	out, err := cluster.Kubectl(t.Context(), "", "get", "secret", "grapevine-smoke-token", "-n", "grapevine-smoke", "-o", "jsonpath={.data.token}")
-	if must(t, err); out == "" {
+	c.kubectl(t, readManifest(t, false).text, "apply", "-f", "-")
+	wantsGreen(t, makeRun(t.Context(), t, account, in("grapevine-smoke"), Options{}))
+	var token struct{ Data struct{ Token string } }
+	must(t, c.APIServer.Get(t.Context(), "/api/v1/namespaces/grapevine-smoke/secrets/grapevine-smoke-token", &token))
+	if token.Data.Token == "" {
 		t.Error("the cluster has put no token into the secret")
 	}
+}
 
-	// Each in a namespace of its own, so that they can go at once.
-	type lack struct{ rule, verb, namespace, where string }
-	var lacks []lack
+// lack is a right of the manifest that is taken away, in a namespace of its own.
+type lack struct{ rule, verb, on, namespace string }
+
+// lacks are all but those of use only when something is wrong, or for nothing
+// that these clusters have.
+func lacks(manifest string) (all []lack) {
+	aside := []string{
+		"pods watch", "events list", "nodes get", "leases get", "namespaces get",
+		"pods/exec get", "networkpolicies create", "networkpolicies list", "networkpolicies delete",
+		"persistentvolumeclaims create", "persistentvolumeclaims get", "persistentvolumeclaims list", "persistentvolumeclaims delete",
+	}
 	words := regexp.MustCompile(`resources: \[([a-z/]+)\].*verbs: \[([a-z, ]+)\]`)
-	for _, line := range strings.Split(whole.text, "\n") {
+	for _, line := range strings.Split(manifest, "\n") {
 		rule := words.FindStringSubmatch(line)
 		if rule == nil {
 			continue
 		}
 		for _, verb := range strings.Split(rule[2], ", ") {
-			right := rule[1] + " " + verb
-			aside := []string{
-				"pods watch", "events list", "nodes get", "leases get", "namespaces get", // of use only when something is wrong
-				"pods/exec get", "networkpolicies create", "networkpolicies list", "networkpolicies delete",
-				"persistentvolumeclaims create", "persistentvolumeclaims get", "persistentvolumeclaims list", "persistentvolumeclaims delete",
-			}
-			if !slices.Contains(aside, right) {
-				lacks = append(lacks, lack{line, verb, fmt.Sprintf("lacks-%d", len(lacks)), rule[1]})
+			if !slices.Contains(aside, rule[1]+" "+verb) {
+				all = append(all, lack{line, verb, rule[1], fmt.Sprintf("lacks-%d", len(all))})
 			}
 		}
 	}
-	if len(lacks) != 12 {
-		t.Errorf("%d rights are taken away: %v", len(lacks), lacks)
+	return all
+}
+
+// of is the manifest without the right.
+func (l lack) of(manifest string) string {
+	before, verbs, _ := strings.Cut(l.rule, "verbs:")
+	verbs = regexp.MustCompile(`\b`+l.verb+`, |, `+l.verb+`\b|\b`+l.verb+`\b`).ReplaceAllString(verbs, "")
+	verbs = strings.Replace(verbs, "[]", "[patch]", 1) // none at all is no rule
+	return strings.ReplaceAll(strings.Replace(manifest, l.rule, before+"verbs:"+verbs, 1), "grapevine-smoke", l.namespace)
+}
+
+// ends is the step after which a run need not go on, to meet what is missing.
+func (l lack) ends() string {
+	switch l.on {
+	case "pods/log":
+		return StepLogs
+	case "pods/exec":
+		return StepExec
 	}
-	turns := make(chan struct{}, 3)
-	var all sync.WaitGroup
-	for _, l := range lacks {
-		text := strings.ReplaceAll(whole.text, "grapevine-smoke", l.namespace)
-		fewer := regexp.MustCompile(`\b`+l.verb+`, |, `+l.verb+`\b|\b`+l.verb+`\b`).ReplaceAllString(l.rule[strings.Index(l.rule, "verbs:"):], "")
-		if fewer == "verbs: []}" || strings.Contains(fewer, "[]") {
-			fewer = "verbs: [patch]}"
-		}
-		text = strings.Replace(text, l.rule, l.rule[:strings.Index(l.rule, "verbs:")]+fewer, 1)
-		apply(text)
-		c := needClient(t, serviceAccount(t, cluster, l.namespace))
-		all.Go(func() {
+	if l.verb == "list" && l.on == "pods" {
+		return StepSchedule
+	}
+	return StepAdmit // or delete, which is always taken
+}
+
+// Each right that is taken away is named, and nobody waits for what it keeps
+// from coming.
+func (c clusterTest) eachRightMissing(t *testing.T) {
+	manifest := readManifest(t, true).text
+	all := lacks(manifest)
+	if len(all) != 12 {
+		t.Errorf("%d rights are taken away: %v", len(all), all)
+	}
+	texts := make([]string, len(all))
+	for i, l := range all {
+		texts[i] = l.of(manifest)
+	}
+	c.kubectl(t, strings.Join(texts, "\n---\n"), "apply", "-f", "-")
+	turns := make(chan struct{}, 4)
+	var runs sync.WaitGroup
+	for _, l := range all {
+		kubeconfig, err := c.APIServer.KubeconfigFor("system:serviceaccount:" + l.namespace + ":" + l.namespace)
+		must(t, err)
+		account := needClient(t, kubeconfig)
+		runs.Go(func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
-			s := Default()
-			s.Namespace, s.Patience, s.Deadline = l.namespace, 30*time.Second, 2*time.Minute // many tests run at once
-			s.Steps.Logs, s.Steps.Exec = true, true
-			r := Run(t.Context(), c, s, Options{})
-			if r.Status == health.OK {
-				t.Errorf("without %s %s: %s", l.verb, l.where, r.Reason)
-				return
-			}
-			t.Logf("without %s %s: %s, %s", l.verb, l.where, r.Status, r.Reason)
-			named := func(s Step) bool {
-				return strings.Contains(s.Reason, "does not allow this user to "+l.verb+" "+l.where)
-			}
-			if !slices.ContainsFunc(r.Steps, named) {
-				t.Errorf("without %s %s: it is not named: %s", l.verb, l.where, r.Reason)
-			}
+			c.missRight(t, account, l)
 		})
 	}
-	all.Wait()
+	runs.Wait()
+}
+
+func (c clusterTest) missRight(t *testing.T, account *Client, l lack) {
+	s := in(l.namespace)
+	s.Steps.Logs, s.Steps.Exec = l.on == "pods/log", l.on == "pods/exec"
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := Run(ctx, account, s, Options{Told: func(step Step) {
+		if step.Name == l.ends() {
+			cancel()
+		}
+	}})
+	without := fmt.Sprintf("without %s %s: %s, %s, in %.1f s", l.verb, l.on, r.Status, r.Reason, r.Seconds)
+	t.Log(without)
+	named := func(s Step) bool {
+		return strings.Contains(s.Reason, "does not allow this user to "+l.verb+" "+l.on)
+	}
+	if r.Status == health.OK || !slices.ContainsFunc(r.Steps, named) {
+		t.Errorf("%s: it is not named", without)
+	}
+	if r.Seconds > ample.Seconds()/2 {
+		t.Errorf("%s: it has waited for what cannot come", without)
+	}
+	// The cluster removes what has lost its anchor.
+	if l.verb == "delete" && l.on != "jobs" {
+		err := eventually(t.Context(), func() error {
+			all, err := made(t.Context(), c.Cluster)
+			if err == nil && strings.Contains(all[l.namespace], "smoke-"+r.Run) {
+				err = fmt.Errorf("left behind: %s", all[l.namespace])
+			}
+			return err
+		})
+		if err != nil {
+			t.Errorf("%s: %v", without, err)
+		}
+	}
 }

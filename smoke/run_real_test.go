@@ -2,12 +2,16 @@ package smoke
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/grapevine-mesh/grapevine/health"
 	"github.com/grapevine-mesh/grapevine/test/real"
@@ -40,6 +44,8 @@ func TestRealCluster(t *testing.T) {
 			{"a webhook is down", c.webhookDown},
 			{"the namespace is being removed", c.namespaceGoing},
 			{"no rights", c.noRights},
+			{"the rights of the manifest", c.rightsOfManifest},
+			{"each right is missing", c.eachRightMissing},
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				t.Parallel()
@@ -51,13 +57,6 @@ func TestRealCluster(t *testing.T) {
 	t.Run("nobody to ask", c.nobodyToAsk)
 }
 
-// in is the settings of runs that are to fail, in a namespace of their own.
-func in(namespace string) Settings {
-	s := Default()
-	s.Namespace, s.Patience = namespace, 6*time.Second
-	return s
-}
-
 func (c clusterTest) kubectl(t *testing.T, stdin string, args ...string) {
 	t.Helper()
 	_, err := c.Kubectl(t.Context(), stdin, args...)
@@ -66,19 +65,21 @@ func (c clusterTest) kubectl(t *testing.T, stdin string, args ...string) {
 
 func (c clusterTest) green(t *testing.T) {
 	for turn := range uint64(2) {
-		r := makeRun(t.Context(), t, c.admin, Default(), Options{Turn: turn})
-		wantsGreen(t, r)
-		if r.Seconds > 15 || len(r.Nodes) != 2 {
-			t.Errorf("took %.1f s on %v", r.Seconds, r.Nodes)
-		}
-		nothingLeft(t, c.Cluster, "grapevine-smoke")
+		soon(t, 15*time.Second, func() Report {
+			r := makeRun(t.Context(), t, c.admin, in("smoke-green"), Options{Turn: turn})
+			wantsGreen(t, r)
+			if len(r.Nodes) != 2 {
+				t.Errorf("on %v", r.Nodes)
+			}
+			nothingLeft(t, c.Cluster, "smoke-green")
+			return r
+		})
 	}
 }
 
 // twoRuns are those of two halves of a mesh that is split.
 func (c clusterTest) twoRuns(t *testing.T) {
-	s := Default()
-	s.Namespace = "smoke-two"
+	s := in("smoke-two")
 	var both sync.WaitGroup
 	for range 2 {
 		both.Go(func() { wantsGreen(t, makeRun(t.Context(), t, c.admin, s, Options{})) })
@@ -96,18 +97,19 @@ metadata: {name: smoke}
 spec: {storageClassName: own, capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], hostPath: {path: %q}}
 `, folder), "apply", "-f", "-")
 	s := in("smoke-all")
-	s.Patience = Default().Patience // not all is to fail
 	s.Steps.Logs, s.Steps.Exec, s.Steps.Policy, s.Steps.Volume, s.Steps.StorageClass = true, true, true, true, "own"
-	r := makeRun(t.Context(), t, c.admin, s, Options{})
+	r := makeRunWith(t.Context(), t, c.admin, s, Options{}, hooks{StepExec: talkInVain, StepPolicy: calm})
 	// The network of these nodes is a bridge.
 	wantsButFor(t, r, map[string]string{StepPolicy: "does not enforce policies"})
 	nothingLeft(t, c.Cluster, s.Namespace)
 
 	s.Steps.StorageClass = "none"
-	var enforcing sync.WaitGroup
-	enforcing.Go(func() { c.enforcePolicy(t, s.Namespace) })
-	r = makeRun(t.Context(), t, c.admin, s, Options{})
-	enforcing.Wait()
+	enforced := make(chan error, 1)
+	r = makeRunWith(t.Context(), t, c.admin, s, Options{}, hooks{
+		StepExec:   func(*run) { go func() { enforced <- c.enforcePolicy(t.Context(), s.Namespace) }() },
+		StepPolicy: patience(10 * time.Second), StepVolume: calm,
+	})
+	must(t, <-enforced)
 	wantsButFor(t, r, map[string]string{StepVolume: "of the storage class none has got no volume"})
 	nothingLeft(t, c.Cluster, s.Namespace)
 }
@@ -127,39 +129,38 @@ func wantsButFor(t *testing.T, r Report, critical map[string]string) {
 	}
 }
 
-// enforcePolicy does what a network does that enforces policies, for one.
-func (c clusterTest) enforcePolicy(t *testing.T, namespace string) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for ctx.Err() == nil {
-		time.Sleep(100 * time.Millisecond)
-		if out, err := c.Kubectl(ctx, "", "get", "networkpolicies", "-n", namespace, "-o", "name"); err != nil || out == "" {
-			continue
+// enforcePolicy does what a network does that enforces policies, for the next
+// one.
+func (c clusterTest) enforcePolicy(ctx context.Context, namespace string) error {
+	err := eventually(ctx, func() error {
+		var policies struct{ Items []struct{} }
+		err := c.APIServer.Get(ctx, "/apis/networking.k8s.io/v1/namespaces/"+namespace+"/networkpolicies", &policies)
+		if err == nil && len(policies.Items) == 0 {
+			err = errors.New("there is no policy")
 		}
-		out, err := c.Kubectl(ctx, "", "get", "pods", "-n", namespace, "-l", guardedLabel, "-o", "jsonpath={.items[0].spec.nodeName} {.items[0].status.podIP}")
-		words := strings.Fields(out)
-		if err != nil || len(words) != 2 {
-			t.Errorf("looking for the guarded pod: %q, %v", out, err)
-			return
-		}
-		for _, n := range c.Nodes {
-			if n.Name == words[0] {
-				rules := "add table ip smoke; add chain ip smoke guard { type filter hook forward priority 0; }; add rule ip smoke guard ip daddr " + words[1] + " drop"
-				if out, err := n.Run(ctx, "nft", rules); err != nil {
-					t.Errorf("%v: %s", err, out)
-				}
-			}
-		}
-		return
+		return err
+	})
+	if err != nil {
+		return err
 	}
+	var guarded corev1.PodList
+	if err := c.APIServer.Get(ctx, "/api/v1/namespaces/"+namespace+"/pods?labelSelector="+guardedLabel, &guarded); err != nil || len(guarded.Items) != 1 {
+		return fmt.Errorf("%d pods are guarded, %w", len(guarded.Items), err)
+	}
+	p := guarded.Items[0]
+	n := c.Nodes[slices.IndexFunc(c.Nodes, func(n *real.Node) bool { return n.Name == p.Spec.NodeName })]
+	rules := "add table ip smoke; add chain ip smoke guard { type filter hook forward priority 0; }; add rule ip smoke guard ip daddr " + p.Status.PodIP + " drop"
+	if out, err := n.Run(ctx, "nft", rules); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
 }
 
 // interrupted is a run that somebody ends with Ctrl-C: it clears up, too.
 func (c clusterTest) interrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	s := Default()
-	s.Namespace = "smoke-interrupted"
+	s := in("smoke-interrupted")
 	o := Options{Told: func(step Step) {
 		if step.Name == StepStart {
 			cancel()
