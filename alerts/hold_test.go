@@ -120,7 +120,7 @@ func tried(fails string, first ...string) hold {
 func asked(fails string) hold {
 	return func(t *testing.T, path string) func([]string) string {
 		etcd := real.NeedEtcd(t, real.EtcdOptions{}).Members[0].ClientURL
-		env := append(os.Environ(), "ETCDCTL_ENDPOINTS="+etcd, "HOME="+t.TempDir())
+		env := append(os.Environ(), "ETCDCTL_ENDPOINTS="+etcd, "HOME="+t.TempDir(), "GOGC=off") // they end before it would pay
 		if strings.HasSuffix(path, "kubectl") {
 			env = append(env, "KUBECONFIG="+real.NeedAPIServer(t, real.APIServerOptions{EtcdURL: etcd}).Kubeconfig)
 		}
