@@ -205,44 +205,45 @@ func TestNoBudgetNoLeaves(t *testing.T) {
 
 // A leaf reaches another node by name, and both know who the other is.
 func TestPipe(t *testing.T) {
-	t.Parallel()
-	a := start(t, testConfig(t, "a"))
-	cfg := testConfig(t, "b")
-	cfg.Join = []string{a.GossipAddr()}
-	b := start(t, cfg)
-	a.sees("a", "b")
-	b.sees("a", "b")
-	if c, err := b.Pipe(t.Context(), "a"); err == nil {
-		_ = c.Close()
-		t.Error("a takes a pipe that nobody there serves")
-	}
-	listener := a.Pipes()
-	defer listener.Close()
-	served := make(chan error, 1)
-	go func() {
-		c, err := listener.Accept()
-		if err == nil {
-			_, err = io.Copy(c, io.LimitReader(c, 5))
+	virtually(t, func(t *bubble) {
+		a := start(t, t.config("a"))
+		cfg := t.config("b")
+		cfg.Join = []string{a.GossipAddr()}
+		b := start(t, cfg)
+		a.sees("a", "b")
+		b.sees("a", "b")
+		if c, err := b.Pipe(t.Context(), "a"); err == nil {
 			_ = c.Close()
+			t.Error("a takes a pipe that nobody there serves")
 		}
-		served <- err
-	}()
-	c, err := b.Pipe(t.Context(), "a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if _, err := io.WriteString(c, "hello"); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := io.ReadAll(c); string(got) != "hello" {
-		t.Errorf("got %q, %v", got, err)
-	}
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
-	if c, err := b.Pipe(t.Context(), "nobody"); err == nil {
-		_ = c.Close()
-		t.Error("nobody answered")
-	}
+		listener := a.Pipes()
+		defer listener.Close()
+		served := make(chan error, 1)
+		go func() {
+			c, err := listener.Accept()
+			if err == nil {
+				_, err = io.Copy(c, io.LimitReader(c, 5))
+				_ = c.Close()
+			}
+			served <- err
+		}()
+		c, err := b.Pipe(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, "hello"); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(c); string(got) != "hello" {
+			t.Errorf("got %q, %v", got, err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		if c, err := b.Pipe(t.Context(), "nobody"); err == nil {
+			_ = c.Close()
+			t.Error("nobody answered")
+		}
+	})
 }

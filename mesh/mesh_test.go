@@ -45,16 +45,17 @@ func TestConvergesLeavesAndComesBack(t *testing.T) {
 	for _, p := range []*peer{a, b, c} {
 		p.sees("a", "b", "c")
 	}
+	// On a busy machine the gossip may doubt somebody for a while.
+	a.eventually("counts three living members", func() (string, bool) {
+		return fmt.Sprint(a.gossip.all()), a.count("grapevine_mesh_members", "alive") == 3
+	})
 	view := a.View()
 	n, _ := view.Node("c")
-	if n.Member.State != MemberAlive || n.Member.Exchange != c.ExchangeAddr() || n.Member.Web != "127.0.0.1:1" || n.Member.Version != "1.0.0" {
+	if n.Member.Exchange != c.ExchangeAddr() || n.Member.Web != "127.0.0.1:1" || n.Member.Version != "1.0.0" {
 		t.Errorf("a thinks of c: %+v", n.Member)
 	}
 	if r := n.Snapshot.Results; len(r) != 1 || r[0].Status != health.Critical || r[0].Reason != "down" || time.Since(r[0].Observed) > time.Minute {
 		t.Errorf("a has of c's verdicts: %+v", r)
-	}
-	if a.count("grapevine_mesh_members", "alive") != 3 {
-		t.Error("a does not count three living members")
 	}
 
 	// A clean goodbye is heard at once, and leaves nothing.
