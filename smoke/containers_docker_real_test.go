@@ -29,6 +29,9 @@ func dockerContainers(t *testing.T) {
 		d.expectNothingLeft(t, r)
 	})
 
+	// Loading it each time would take most of the time of what follows.
+	d.docker(t, "load", "--input="+imageTar(t))
+
 	t.Run("what is sent one way is lost", func(t *testing.T) {
 		r := d.run(t, s, faults{StepExec: func() {
 			d.netns(t, "b", "iptables", "--append", "INPUT", "--in-interface", "eth0", "--jump", "DROP")
@@ -85,7 +88,6 @@ func dockerContainers(t *testing.T) {
 	})
 
 	t.Run("an image that is there is used and stays", func(t *testing.T) {
-		d.docker(t, "load", "--input="+imageTar(t))
 		without := *d
 		without.Binary = ""
 		expectGreen(t, without.run(t, s, nil, nil))

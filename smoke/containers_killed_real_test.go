@@ -94,6 +94,7 @@ func (c *containerRuntimeTest) expectSwept(t *testing.T) {
 	if c.left(t, untilLabel) == "" {
 		t.Error("nothing was left")
 	}
+	c.expectOver(t)
 	swept := 0
 	until(t, "all is swept", func() bool {
 		r := c.run(t, containerSettings(), nil, nil)
@@ -107,4 +108,17 @@ func (c *containerRuntimeTest) expectSwept(t *testing.T) {
 	if swept == 0 {
 		t.Error("nothing was swept")
 	}
+}
+
+// expectOver waits until no run is under way any more that has left something.
+func (c *containerRuntimeTest) expectOver(t *testing.T) {
+	t.Helper()
+	r, err := newContainerRun(t.Context(), containerSettings(), c.ContainerOptions)
+	must(t, err)
+	defer func() { must(t, r.runtime.Close()) }()
+	until(t, "all runs are over", func() bool {
+		all, err := r.runtime.things(t.Context())
+		must(t, err)
+		return !slices.ContainsFunc(all, func(left thing) bool { return !over(left.labels, time.Now()) })
+	})
 }
