@@ -46,7 +46,7 @@ func criContainers(t *testing.T) {
 		// The runtime needs a moment to see it.
 		var r Report
 		until(t, "the network step is red", func() bool {
-			r = c.run(t, s, nil, hasty{StepNetwork: noAnswer})
+			r = c.run(t, leaving(s), nil, hasty{StepNetwork: noAnswer})
 			step, _ := r.Step(StepNetwork)
 			return step.Status == health.Critical
 		})
@@ -59,7 +59,7 @@ func criContainers(t *testing.T) {
 		must(t, os.Remove(network))
 		var r Report
 		until(t, "another step is red", func() bool {
-			r = c.run(t, s, nil, hasty{StepNetwork: noAnswer})
+			r = c.run(t, leaving(s), nil, hasty{StepNetwork: noAnswer})
 			step, _ := r.Step(StepNetwork)
 			return strings.Contains(step.Reason, "cni plugin not initialized")
 		})
@@ -77,7 +77,7 @@ func criContainers(t *testing.T) {
 	})
 
 	t.Run("no container can be started", func(t *testing.T) {
-		r := c.run(t, s, faults{StepCreate: func() { must(t, os.WriteFile(c.brittle, nil, 0o600)) }}, hasty{StepStart: noAnswer})
+		r := c.run(t, leaving(s), faults{StepCreate: func() { must(t, os.WriteFile(c.brittle, nil, 0o600)) }}, hasty{StepStart: noAnswer})
 		must(t, os.Remove(c.brittle))
 		expectRed(t, r, StepStart, "cannot start a container: ", "did not terminate successfully")
 		expectLeftover(t, r)
@@ -90,14 +90,14 @@ func criContainers(t *testing.T) {
 	})
 
 	t.Run("the runtime hangs", func(t *testing.T) {
-		r := c.run(t, s, faults{StepImage: func() { must(t, c.daemon.Pause()) }}, hasty{StepImage: noAnswer})
+		r := c.run(t, leaving(s), faults{StepImage: func() { must(t, c.daemon.Pause()) }}, hasty{StepImage: noAnswer})
 		expectRed(t, r, StepSandbox, "hangs: its socket takes connections, but sandbox was not answered within")
 		expectUnknown(t, r, StepDelete)
 		must(t, c.daemon.Resume())
 	})
 
 	t.Run("the runtime is killed", func(t *testing.T) {
-		r := c.run(t, s, faults{StepStart: func() { must(t, c.daemon.Kill()) }}, nil)
+		r := c.run(t, leaving(s), faults{StepStart: func() { must(t, c.daemon.Kill()) }}, nil)
 		expectRed(t, r, StepRuntime, "is down: nothing listens at its socket (connection refused)")
 		expectUnknown(t, r, StepDelete)
 		must(t, c.start(t.Context()))

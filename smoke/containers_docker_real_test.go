@@ -117,20 +117,20 @@ func dockerContainers(t *testing.T) {
 	})
 
 	t.Run("the daemon hangs", func(t *testing.T) {
-		r := d.run(t, s, faults{StepCreate: func() { must(t, d.daemon.Pause()) }}, hasty{StepCreate: noAnswer})
+		r := d.run(t, leaving(s), faults{StepCreate: func() { must(t, d.daemon.Pause()) }}, hasty{StepCreate: noAnswer})
 		expectRed(t, r, StepStart, "hangs: its socket takes connections, but start was not answered within", "it was to start a container")
 		expectUnknown(t, r, StepDelete)
 		must(t, d.daemon.Resume())
 	})
 
 	t.Run("the daemon hangs while it is to clear up", func(t *testing.T) {
-		r := d.run(t, s, faults{StepName: func() { must(t, d.daemon.Pause()) }}, hasty{StepName: noAnswer})
+		r := d.run(t, leaving(s), faults{StepName: func() { must(t, d.daemon.Pause()) }}, hasty{StepName: noAnswer})
 		expectRed(t, r, StepDelete, "hangs")
 		must(t, d.daemon.Resume())
 	})
 
 	t.Run("the daemon is killed", func(t *testing.T) {
-		r := d.run(t, s, faults{StepCreate: func() { must(t, d.daemon.Kill()) }}, nil)
+		r := d.run(t, leaving(s), faults{StepCreate: func() { must(t, d.daemon.Kill()) }}, nil)
 		expectRed(t, r, StepStart, "is down: nothing listens at its socket (connection refused)", "it was to start a container")
 		expectUnknown(t, r, StepDelete)
 		r = d.run(t, s, nil, nil)

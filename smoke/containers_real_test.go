@@ -159,11 +159,18 @@ func (c *containerRuntimeTest) netns(t *testing.T, side string, command ...strin
 	must(t, err)
 }
 
-// containerSettings are of runs that end by themselves, if need be, a minute
-// after their begin.
+// containerSettings are of runs whose containers live far longer than a run
+// ever takes.
 func containerSettings() Settings {
 	s := Default()
-	s.Deadline = time.Minute
+	s.Deadline = ample
+	return s
+}
+
+// leaving is for runs that leave something: later ones remove it when its time
+// is up.
+func leaving(s Settings) Settings {
+	s.Deadline = 30 * time.Second
 	return s
 }
 
