@@ -7,6 +7,7 @@ import (
 	"io"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // ClusterOptions says what cluster StartCluster makes. Binaries and Dir are
@@ -17,6 +18,8 @@ type ClusterOptions struct {
 	Dir        string
 	Nodes      int    // 0: one
 	ProxyMode  string // of kube-proxy: nftables or iptables; empty: nftables
+	// LeaseDuration is that of ControlPlaneOptions.
+	LeaseDuration time.Duration
 	// KubeletConfig are further lines of each kubelet's configuration.
 	KubeletConfig string
 	DNS           bool // whether pods have cluster DNS
@@ -61,7 +64,8 @@ func (c *Cluster) start(ctx context.Context, o ClusterOptions) error {
 		return err
 	}
 	c.ControlPlane, err = StartControlPlane(ctx, ControlPlaneOptions{
-		Binaries: o.Binaries, Dir: o.Dir, Address: c.wires.address(), PodCIDR: c.wires.pods(), Log: o.Log,
+		Binaries: o.Binaries, Dir: o.Dir, Address: c.wires.address(), PodCIDR: c.wires.pods(),
+		LeaseDuration: o.LeaseDuration, Log: o.Log,
 	})
 	if err != nil {
 		return err

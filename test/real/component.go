@@ -50,6 +50,9 @@ func (c *ControlPlane) startComponent(ctx context.Context, kind componentKind, i
 			"--secure-port=" + strconv.Itoa(port),
 			"--leader-elect=true",
 		}, kind.args...)
+		if lease := o.LeaseDuration; lease > 0 {
+			args = append(args, "--leader-elect-lease-duration="+lease.String(), "--leader-elect-renew-deadline="+(lease*2/3).String())
+		}
 		name := fmt.Sprintf("%s-%d", kind.program, i)
 		if o.ServingCerts {
 			if m.Cert, err = c.APIServer.pki.Issue(name, loopback()); err != nil {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 )
 
 // ControlPlaneOptions says what control plane StartControlPlane makes.
@@ -22,6 +23,9 @@ type ControlPlaneOptions struct {
 	// All but the first of a kind have a host name of their own, which needs
 	// root.
 	Schedulers, ControllerManagers int
+	// LeaseDuration is theirs; 0: 15 s, within which Kubernetes' own renew it, or
+	// end. A machine without time may keep them from it.
+	LeaseDuration time.Duration
 	// ServingCerts has both serve with certificates of the cluster's CA. As
 	// kubeadm sets them up, each makes one of its own at its start.
 	ServingCerts          bool
