@@ -23,7 +23,7 @@ func TestTurnsOfHollowNodes(t *testing.T) {
 	t.Parallel()
 	const count, atOnce = 50, 5
 	began := time.Now()
-	plane := real.NeedControlPlane(t, real.ControlPlaneOptions{})
+	plane := real.NeedControlPlane(t, real.ControlPlaneOptions{LeaseDuration: ample})
 	nodes := real.NeedHollowNodes(t, real.HollowNodesOptions{ControlPlane: plane, Count: count})
 	t.Logf("%d nodes took %.1f s to start", count, time.Since(began).Seconds())
 	client := needClient(t, plane.APIServer.Kubeconfig)
