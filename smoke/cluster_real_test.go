@@ -85,7 +85,7 @@ func must(t testing.TB, err error) {
 func needCluster(t *testing.T, o real.ClusterOptions) *real.Cluster {
 	t.Helper()
 	tar := imageTar(t)
-	o.DNS, o.LeaseDuration = true, ample
+	o.DNS = true
 	cluster := real.NeedCluster(t, o)
 	for _, n := range cluster.Nodes {
 		must(t, n.Containerd.Import(t.Context(), real.Image{Tar: tar}))

@@ -18,13 +18,15 @@ type ClusterOptions struct {
 	Dir        string
 	Nodes      int    // 0: one
 	ProxyMode  string // of kube-proxy: nftables or iptables; empty: nftables
-	// LeaseDuration is that of ControlPlaneOptions.
-	LeaseDuration time.Duration
 	// KubeletConfig are further lines of each kubelet's configuration.
 	KubeletConfig string
 	DNS           bool // whether pods have cluster DNS
 	Log           io.Writer
 }
+
+// clusterLease is long: who loses a lease on a machine without time ends, and
+// nobody starts it again.
+const clusterLease = 90 * time.Second
 
 // Cluster is a control plane on this machine, and nodes that are hosts of
 // their own on one bridge with it: this program reaches all their addresses,
@@ -65,7 +67,7 @@ func (c *Cluster) start(ctx context.Context, o ClusterOptions) error {
 	}
 	c.ControlPlane, err = StartControlPlane(ctx, ControlPlaneOptions{
 		Binaries: o.Binaries, Dir: o.Dir, Address: c.wires.address(), PodCIDR: c.wires.pods(),
-		LeaseDuration: o.LeaseDuration, Log: o.Log,
+		LeaseDuration: clusterLease, Log: o.Log,
 	})
 	if err != nil {
 		return err
