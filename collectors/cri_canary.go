@@ -97,6 +97,8 @@ func (c *criRuntime) sandboxConfig(config CRIConfig) *criv1.PodSandboxConfig {
 	return &criv1.PodSandboxConfig{
 		Metadata: &criv1.PodSandboxMetadata{Name: "grapevine-canary", Namespace: "grapevine", Uid: rand.Text()},
 		Labels:   map[string]string{canaryLabel: c.node},
+
+		LogDirectory: CRILogs,
 		Linux: &criv1.LinuxPodSandboxConfig{
 			CgroupParent: config.CgroupParent(),
 			SecurityContext: &criv1.LinuxSandboxSecurityContext{
@@ -113,6 +115,7 @@ func (c *criRuntime) containerConfig(image string) *criv1.ContainerConfig {
 		Image:    &criv1.ImageSpec{Image: image},
 		Command:  c.settings.Canary.Command,
 		Labels:   map[string]string{canaryLabel: c.node},
+		LogPath:  "grapevine-canary.log",
 		Linux: &criv1.LinuxContainerConfig{
 			Resources: &criv1.LinuxContainerResources{},
 			SecurityContext: &criv1.LinuxContainerSecurityContext{

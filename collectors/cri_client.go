@@ -17,6 +17,14 @@ import (
 // maxCRIAnswer bounds a message of the runtime; the kubelet's own bound.
 const maxCRIAnswer = 16 << 20
 
+// CRILogs is the folder of the logs of containers that are made by CRI: no
+// runtime makes it, and this one is on each node. All of them must have a log,
+// though they write nothing, and a few names must do for all of them, since
+// nobody else removes the files. Where a container has none, a kubelet that
+// takes it for a leftover removes what the empty path and a * match: what is
+// first in the root directory, such as /bin.
+const CRILogs = "/run"
+
 // CRI is a container runtime of this node, for whoever runs containers by it.
 type CRI struct {
 	*daemonSocket

@@ -92,6 +92,29 @@ func TestCRIRunning(t *testing.T) {
 		expectNothingLeft(t, check)
 	})
 
+	// The kubelet takes a container without a log for one whose logs are all
+	// that is in the root directory, and removes them with it.
+	t.Run("its container has a log of its own", func(t *testing.T) {
+		r := check.runtimes[0]
+		steps, _, err := r.planCanary(t.Context())
+		must(t, err)
+		for _, step := range steps {
+			must(t, step.run(t.Context()))
+			if step.name == "create" {
+				list, err := r.Runtime.ListContainers(t.Context(), &criv1.ListContainersRequest{})
+				must(t, err)
+				for _, c := range list.GetContainers() {
+					answer, err := r.Runtime.ContainerStatus(t.Context(), &criv1.ContainerStatusRequest{ContainerId: c.GetId()})
+					must(t, err)
+					if path := answer.GetStatus().GetLogPath(); path != "/run/grapevine-canary.log" {
+						t.Errorf("its log is %q", path)
+					}
+				}
+			}
+		}
+		expectNothingLeft(t, check)
+	})
+
 	t.Run("images", func(t *testing.T) {
 		check := newCRICheck(t, socket, "off")
 		s := run(t, check, criTimeout)

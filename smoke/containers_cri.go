@@ -105,6 +105,8 @@ func (c *criRuntime) sandboxConfig(side string, network criv1.NamespaceMode) *cr
 	return &criv1.PodSandboxConfig{
 		Metadata: &criv1.PodSandboxMetadata{Name: "grapevine-smoke-" + side, Namespace: "grapevine", Uid: c.name(side)},
 		Labels:   c.labels(),
+
+		LogDirectory: collectors.CRILogs,
 		Linux: &criv1.LinuxPodSandboxConfig{
 			CgroupParent: c.config.CgroupParent(),
 			SecurityContext: &criv1.LinuxSandboxSecurityContext{
@@ -174,8 +176,9 @@ func (c *criRuntime) create(ctx context.Context) error {
 				Metadata: &criv1.ContainerMetadata{Name: "server"},
 				Image:    &criv1.ImageSpec{Image: c.image},
 				Command:  []string{"/grapevine"}, Args: []string{"smoke-pod", roleServer},
-				Envs:   []*criv1.KeyValue{{Key: TaskVariable, Value: task.text()}},
-				Labels: c.labels(),
+				Envs:    []*criv1.KeyValue{{Key: TaskVariable, Value: task.text()}},
+				Labels:  c.labels(),
+				LogPath: "grapevine-smoke-" + side + ".log",
 				Linux: &criv1.LinuxContainerConfig{
 					Resources: &criv1.LinuxContainerResources{MemoryLimitInBytes: containerMemory},
 					SecurityContext: &criv1.LinuxContainerSecurityContext{

@@ -3,11 +3,32 @@ package smoke
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	criv1 "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/grapevine-mesh/grapevine/collectors"
 	"github.com/grapevine-mesh/grapevine/health"
 )
+
+// criLogs are those that the runtime keeps of its containers.
+func (c *containerRuntimeTest) criLogs(t *testing.T) (paths []string) {
+	t.Helper()
+	cri, err := collectors.FindCRI(collectors.DefaultPaths(), c.Socket)
+	must(t, err)
+	defer cri.Close()
+	list, err := cri.Runtime.ListContainers(t.Context(), &criv1.ListContainersRequest{})
+	must(t, err)
+	for _, container := range list.GetContainers() {
+		answer, err := cri.Runtime.ContainerStatus(t.Context(), &criv1.ContainerStatusRequest{ContainerId: container.GetId()})
+		must(t, err)
+		paths = append(paths, answer.GetStatus().GetLogPath())
+	}
+	slices.Sort(paths)
+	return paths
+}
 
 func criContainers(t *testing.T) {
 	c := needContainerd(t)
@@ -18,6 +39,10 @@ func criContainers(t *testing.T) {
 		r := c.run(t, s, faults{StepRuntime: func() {
 			if c.left(t, untilLabel) == "" || len(c.running(t)) == 0 {
 				t.Error("nothing is found while the run is under way")
+			}
+			// Or the kubelet would take all that is in the root directory for it.
+			if logs := c.criLogs(t); !slices.Equal(logs, []string{"/run/grapevine-smoke-a.log", "/run/grapevine-smoke-b.log"}) {
+				t.Errorf("the logs of its containers are %q", logs)
 			}
 		}}, nil)
 		expectGreen(t, r)

@@ -33,6 +33,7 @@ type Host struct {
 	*Process
 	Dir string // for files, short enough for sockets; removed with the host
 
+	work string   // empty; where what runs here is
 	lock *os.File // held as long as Dir is in use; nil once stopped
 }
 
@@ -120,7 +121,8 @@ func newHost() (*Host, error) {
 	if err == nil {
 		err = errors.Join(unix.Flock(int(lock.Fd()), unix.LOCK_EX), os.Rename(lock.Name(), filepath.Join(dir, "lock")))
 	}
-	return &Host{Dir: dir, lock: lock}, err
+	h := &Host{Dir: dir, work: filepath.Join(dir, "work"), lock: lock}
+	return h, errors.Join(err, os.Mkdir(h.work, 0o700))
 }
 
 // sweepHosts removes what hosts of programs that were killed have left:

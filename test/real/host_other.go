@@ -13,7 +13,7 @@ type HostOptions struct{ NetNS string }
 // Host is a machine within this machine; there are none but on Linux.
 type Host struct {
 	*Process
-	Dir string
+	Dir, work string
 }
 
 var errNoHost = errors.New("starting a host: only Linux has namespaces")

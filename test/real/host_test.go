@@ -20,6 +20,10 @@ func TestHostLeavesNothing(t *testing.T) {
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
+	// What it removes by a relative path is of no directory of this machine.
+	if dir, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", p.Pid())); err != nil || filepath.Dir(dir) != h.Dir {
+		t.Errorf("its process is in %q, %v", dir, err)
+	}
 	out, err := h.Run(t.Context(), "/bin/sh", "-ec", `
 		mkdir `+h.Dir+`/full && mount -t tmpfs full `+h.Dir+`/full && touch `+h.Dir+`/full/file
 		for root in /sys/fs/cgroup /sys/fs/cgroup/*; do mkdir $root/left/over -p 2>/dev/null || true; done

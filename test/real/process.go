@@ -70,6 +70,9 @@ func (p *Process) Start() error {
 	cmd.Stdout, cmd.Stderr = p.output, p.output
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = p.attr
+	if p.command.In != nil {
+		cmd.Dir = p.command.In.work // and not the root directory, which is this machine's
+	}
 
 	started, done := make(chan error), make(chan struct{})
 	// The kernel sends the parent-death signal when the thread that started
