@@ -96,7 +96,7 @@ func (a *answer) write(w io.Writer) error {
 			continue
 		}
 		a.desk.plain = a.render(a.opening(a.desk.plain, i), i)
-		if len(a.desk.plain) >= sectionBytes { // else there is room for the next one
+		if len(a.desk.plain) >= plainBytes { // else there is room for the next one
 			if err := a.spill(); err != nil {
 				return err
 			}

@@ -89,7 +89,7 @@ func New(reg prometheus.Registerer) *Renderer {
 // Write renders v to w. It returns the first error of w. Nodes without a
 // snapshot are shown by the answering node's own gauges alone. It calls w
 // without holding a lock, and however slowly w takes it, holds of its own no
-// more than two pieces of the answer.
+// more than a piece of the answer.
 func (r *Renderer) Write(w io.Writer, v mesh.View, o Options) error {
 	a := r.answers.Get().(*answer)
 	defer func() {

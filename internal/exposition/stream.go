@@ -14,11 +14,12 @@ type stream struct {
 	encoding Encoding
 	sum      checksum // of all before it was encoded; gzip alone needs it
 	desk     *desk    // its plain is what is not yet encoded
-	courier  *courier // of pieces that are not encoded at all; nil before the first
 }
 
-// writeBytes is the least that is handed on at once, as far as there is as much.
-const writeBytes = 32 << 10
+// writeBytes is the least that is handed on at once, as far as there is as much,
+// and plainBytes of what is rendered for this answer alone: each time wakes up
+// who reads, which costs more than to copy some pages.
+const writeBytes, plainBytes = 32 << 10, 256 << 10
 
 var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(io.Discard, writeBytes) }}
 
@@ -41,20 +42,16 @@ func (s *stream) spill() error {
 	if len(d.plain) == 0 {
 		return nil
 	}
-	if s.encoding == Identity {
-		if s.courier == nil {
-			s.courier = newCourier(s.w)
-		}
-		var err error
-		s.desk, err = s.courier.take(d)
-		return err
+	piece := d.plain
+	if s.encoding != Identity {
+		d.out = d.encoder.encode(d.out[:0], d.plain, s.encoding)
+		piece = d.out
 	}
-	d.out = d.encoder.encode(d.out[:0], d.plain, s.encoding)
 	if s.encoding == Gzip {
 		s.sum = s.sum.then(checksumOf(d.plain))
 	}
 	d.plain = d.plain[:0]
-	_, err := s.w.Write(d.out)
+	_, err := s.w.Write(piece)
 	return err
 }
 
@@ -72,13 +69,6 @@ func (s *stream) add(p *piece) error {
 
 // end completes the answer.
 func (s *stream) end() error {
-	if err := s.dismiss(); err != nil {
-		return err
-	}
-	if s.encoding == Identity { // most answers are one piece, which needs no courier
-		_, _ = s.w.Write(s.desk.plain)
-		return s.w.Flush()
-	}
 	if err := s.spill(); err != nil {
 		return err
 	}
@@ -93,19 +83,8 @@ func (s *stream) end() error {
 	return s.w.Flush()
 }
 
-// dismiss waits for what the courier has not yet written.
-func (s *stream) dismiss() error {
-	if s.courier == nil {
-		return nil
-	}
-	c := s.courier
-	s.courier = nil
-	return c.stop()
-}
-
 // close gives back what the stream holds, whether or not it came to its end.
 func (s *stream) close() {
-	_ = s.dismiss()
 	s.w.Reset(io.Discard) // or the pool would keep a connection alive
 	writers.Put(s.w)
 	desks.giveBack(s.desk)
