@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -49,6 +50,9 @@ type APIServer struct {
 	pki *PKI
 
 	notAfter time.Time // of the serving certificate
+
+	mu     sync.Mutex        // guards issued
+	issued map[string]string // path of the kubeconfig, by user
 }
 
 // StartAPIServer returns when /readyz of the new server answers 200. ctx

@@ -10,14 +10,27 @@ import (
 
 // KubeconfigFor writes a kubeconfig of a user who shows a client certificate,
 // and returns its path. What the user may do is up to RBAC; a member of
-// system:masters may do all.
+// system:masters may do all. Each user's is written once, with the groups of
+// that time: somebody may be reading it.
 func (s *APIServer) KubeconfigFor(user string, groups ...string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if path, ok := s.issued[user]; ok {
+		return path, nil
+	}
 	cert, err := s.pki.Issue(user, CertOptions{Client: true, Org: groups})
 	if err != nil {
 		return "", err
 	}
 	path := filepath.Join(s.dir, fileName(user)+".kubeconfig")
-	return path, s.writeKubeconfig(path, &clientcmdapi.AuthInfo{ClientCertificate: cert.CertFile, ClientKey: cert.KeyFile})
+	if err := s.writeKubeconfig(path, &clientcmdapi.AuthInfo{ClientCertificate: cert.CertFile, ClientKey: cert.KeyFile}); err != nil {
+		return "", err
+	}
+	if s.issued == nil {
+		s.issued = map[string]string{}
+	}
+	s.issued[user] = path
+	return path, nil
 }
 
 func (s *APIServer) writeKubeconfigs() error {
