@@ -46,38 +46,6 @@ var notInCluster = []absence{
 // inCluster are queries that have an answer here for what is done to the cluster.
 var inCluster = []string{"_pods_bad", "_certificates_expiry", "_mesh_certificate_expiry", "_mesh_refused_total"}
 
-// keys makes the keys of a mesh, and returns a node's flags for them.
-type keys struct{ dir string }
-
-func newKeys(t *testing.T) keys {
-	t.Helper()
-	k := keys{t.TempDir()}
-	k.keygen(t, "ca", "--dir="+k.dir)
-	if err := os.WriteFile(filepath.Join(k.dir, "gossip.key"), k.keygen(t, "gossip"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return k
-}
-
-func (k keys) keygen(t *testing.T, args ...string) []byte {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), real.Binary(t, "grapevine"), append([]string{"keygen"}, args...)...).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-func (k keys) flags(t *testing.T, node string) []string {
-	t.Helper()
-	k.keygen(t, "cert", "--dir="+k.dir, "--node="+node)
-	file := func(name string) string { return filepath.Join(k.dir, name) }
-	return []string{
-		"--mesh.key-file=" + file("gossip.key"), "--mesh.tls-ca=" + file("ca.crt"),
-		"--mesh.tls-cert=" + file(node+".crt"), "--mesh.tls-key=" + file(node+".key"),
-	}
-}
-
 // knock is somebody at a node's exchange who is no peer.
 func knock(t *testing.T, a *real.Agent) {
 	t.Helper()
@@ -90,13 +58,13 @@ func knock(t *testing.T, a *real.Agent) {
 }
 
 // controlPlane starts an agent beside the control plane.
-func controlPlane(t *testing.T, c *real.Cluster, k keys, address string) *real.Agent {
+func controlPlane(t *testing.T, c *real.Cluster, k real.MeshKeys, address string) *real.Agent {
 	t.Helper()
 	component := func(m *real.Component) string {
 		return fmt.Sprintf("{endpoints: [%q], insecure_skip_verify: true, kubeconfig: %q, hostname: %q}", m.URL, c.APIServer.Kubeconfig, m.Hostname)
 	}
 	return real.NeedAgent(t, real.AgentOptions{
-		Name: "control-plane", Address: address, ExtraArgs: k.flags(t, "control-plane"),
+		Name: "control-plane", Address: address, ExtraArgs: k.Flags("control-plane"),
 		Checks: []string{"apiserver", "certificates", "controller-manager", "disk", "dns", "etcd", "host-network", "scheduler", "system"},
 		Config: fmt.Sprintf(`
 checks:
@@ -108,15 +76,15 @@ checks:
   dns: {outside_name: ""}
   etcd: {endpoints: [%q]}
   host-network: {interval: 5s, timeout: 3s, answer_timeout: 500ms}
-`, c.APIServer.Kubeconfig, k.dir, component(c.ControllerManagers[0]), component(c.Schedulers[0]), c.Etcd.Members[0].DataDir, c.Etcd.Members[0].ClientURL),
+`, c.APIServer.Kubeconfig, k.Certificates(), component(c.ControllerManagers[0]), component(c.Schedulers[0]), c.Etcd.Members[0].DataDir, c.Etcd.Members[0].ClientURL),
 	})
 }
 
 // onNode starts an agent on a node.
-func onNode(t *testing.T, c *real.Cluster, n *real.Node, k keys, join string) *real.Agent {
+func onNode(t *testing.T, c *real.Cluster, n *real.Node, k real.MeshKeys, join string) *real.Agent {
 	t.Helper()
 	return real.NeedAgent(t, real.AgentOptions{
-		Name: n.Name, In: n.Host, Address: n.IP, Join: []string{join}, ExtraArgs: k.flags(t, n.Name),
+		Name: n.Name, In: n.Host, Address: n.IP, Join: []string{join}, ExtraArgs: k.Flags(n.Name),
 		Checks: []string{"cri", "host-network", "kubelet", "mtu", "overlay", "pods", "service", "smoke"},
 		Config: fmt.Sprintf(`
 checks:
@@ -165,7 +133,7 @@ func TestCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	ip := c.Nodes[0].IP
-	k := newKeys(t)
+	k := real.NeedMeshKeys(t)
 	a := controlPlane(t, c, k, ip[:strings.LastIndex(ip, ".")]+".1")
 	for _, n := range c.Nodes {
 		onNode(t, c, n, k, a.Gossip)

@@ -18,7 +18,6 @@ import (
 // docs/security.md says, with their traffic going on.
 func TestKeyringRotation(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
 	must := func(args ...string) string {
 		t.Helper()
 		out, code := grapevine(t, args...)
@@ -27,25 +26,20 @@ func TestKeyringRotation(t *testing.T) {
 		}
 		return out
 	}
-	keyFile := func(name string) (file, key string) {
-		file, key = filepath.Join(dir, name), must("keygen", "gossip")
-		if err := os.WriteFile(file, []byte(key), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file, strings.TrimSpace(key)
+	mesh := real.NeedMeshKeys(t)
+	old, err := os.ReadFile(mesh.GossipKey)
+	if err != nil {
+		t.Fatal(err)
 	}
-	oldFile, oldKey := keyFile("old.key")
-	newFile, newKey := keyFile("new.key")
-	ca := filepath.Join(dir, "pki")
-	must("keygen", "ca", "--dir="+ca)
+	oldKey, newKey := strings.TrimSpace(string(old)), strings.TrimSpace(must("keygen", "gossip"))
+	newFile := filepath.Join(t.TempDir(), "new.key")
+	if err := os.WriteFile(newFile, []byte(newKey+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var agents []*real.Agent
 	var join []string
 	for _, name := range []string{"a", "b", "c"} {
-		must("keygen", "cert", "--dir="+ca, "--node="+name)
-		agent := real.NeedAgent(t, real.AgentOptions{Name: name, Join: join, Checks: []string{"host-network"}, ExtraArgs: []string{
-			"--mesh.key-file=" + oldFile, "--mesh.tls-ca=" + filepath.Join(ca, "ca.crt"),
-			"--mesh.tls-cert=" + filepath.Join(ca, name+".crt"), "--mesh.tls-key=" + filepath.Join(ca, name+".key"),
-		}})
+		agent := real.NeedAgent(t, real.AgentOptions{Name: name, Join: join, Checks: []string{"host-network"}, ExtraArgs: mesh.Flags(name)})
 		agents, join = append(agents, agent), []string{agent.Gossip}
 	}
 	c := &cluster{t: t}
@@ -70,8 +64,8 @@ func TestKeyringRotation(t *testing.T) {
 	if len(before.Keys) != 1 || len(before.Keys[0].Senders) != 3 {
 		t.Fatalf("in the beginning: %+v", before)
 	}
-	old := before.Keys[0].Fingerprint
-	if out, code := grapevine(t, "keyring", "remove", "--storage.path="+a.Storage, old); code != 2 {
+	first := before.Keys[0].Fingerprint
+	if out, code := grapevine(t, "keyring", "remove", "--storage.path="+a.Storage, first); code != 2 {
 		t.Errorf("removing the key in use exits %d:\n%s", code, out)
 	}
 	must("keyring", "add", "--storage.path="+a.Storage, "--key-file="+newFile)
@@ -81,8 +75,8 @@ func TestKeyringRotation(t *testing.T) {
 	}
 	fresh := both.Keys[1].Fingerprint // the one that is not sent with
 	must("keyring", "use", "--storage.path="+b.Storage, fresh)
-	out := must("keyring", "remove", "--storage.path="+a.Storage, old)
-	if !strings.Contains(out, fresh) || strings.Contains(out, old) || !strings.Contains(out, "3 of 3") {
+	out := must("keyring", "remove", "--storage.path="+a.Storage, first)
+	if !strings.Contains(out, fresh) || strings.Contains(out, first) || !strings.Contains(out, "3 of 3") {
 		t.Errorf("in the end it prints\n%s", out)
 	}
 
@@ -128,7 +122,7 @@ func TestKeyringRotation(t *testing.T) {
 	// A key file with both keys, on one node; and one with a mistake.
 	reload := func(content string) {
 		t.Helper()
-		if err := os.WriteFile(oldFile, []byte(content), 0o600); err != nil {
+		if err := os.WriteFile(mesh.GossipKey, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if err := a.Signal(syscall.SIGHUP); err != nil {
@@ -137,7 +131,7 @@ func TestKeyringRotation(t *testing.T) {
 	}
 	reload(newKey + "\nno key\n")
 	eventually(t, "a bad key file is refused", func(context.Context) error {
-		if log := a.Log(); !strings.Contains(log, "old.key:2: is not base64") {
+		if log := a.Log(); !strings.Contains(log, "gossip.key:2: is not base64") {
 			return fmt.Errorf("the log is\n%s", log)
 		}
 		return nil
