@@ -10,11 +10,8 @@ import (
 
 func TestAnnounce(t *testing.T) {
 	virtually(t, func(t *bubble) {
-		a := start(t, t.config("a"))
-		cfg := t.config("b")
-		cfg.Join = []string{a.GossipAddr()}
-		b := start(t, cfg)
-		a.sees("a", "b")
+		peers := together(t, "a", "b")
+		a, b := peers[0], peers[1]
 		for _, said := range []Announcement{
 			{Echo: "127.0.0.1:7998", Overlay: []netip.Addr{netip.MustParseAddr("10.244.1.1"), netip.MustParseAddr("fd00::1")}},
 			{Echo: "127.0.0.1:7998", Maintenance: "cordoned"},

@@ -59,3 +59,19 @@ func (b *bubble) config(name string) Config {
 	cfg.Bind, cfg.Exchange = netip.AddrPortFrom(host.Addr(), gossipPort).String(), netip.AddrPortFrom(host.Addr(), 7997).String()
 	return cfg
 }
+
+// together starts peers that join the first, and waits until all see each other.
+func together(t *bubble, names ...string) (peers []*peer) {
+	t.Helper()
+	for _, name := range names {
+		cfg := t.config(name)
+		if len(peers) > 0 {
+			cfg.Join = []string{peers[0].GossipAddr()}
+		}
+		peers = append(peers, start(t, cfg))
+	}
+	for _, p := range peers {
+		p.sees(names...)
+	}
+	return peers
+}

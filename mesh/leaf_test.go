@@ -191,12 +191,7 @@ func TestLeavesAndAggregators(t *testing.T) {
 // Without a budget everybody holds everything.
 func TestNoBudgetNoLeaves(t *testing.T) {
 	virtually(t, func(t *bubble) {
-		a := start(t, t.config("a"))
-		cfg := t.config("b")
-		cfg.Join = []string{a.GossipAddr()}
-		b := start(t, cfg)
-		a.sees("a", "b")
-		b.sees("a", "b")
+		a := together(t, "a", "b")[0]
 		if a.View().Partial || a.bare() != 0 || a.count("grapevine_mesh_role", "full") != 1 {
 			t.Error("a holds but part of what b says")
 		}
@@ -206,12 +201,8 @@ func TestNoBudgetNoLeaves(t *testing.T) {
 // A leaf reaches another node by name, and both know who the other is.
 func TestPipe(t *testing.T) {
 	virtually(t, func(t *bubble) {
-		a := start(t, t.config("a"))
-		cfg := t.config("b")
-		cfg.Join = []string{a.GossipAddr()}
-		b := start(t, cfg)
-		a.sees("a", "b")
-		b.sees("a", "b")
+		peers := together(t, "a", "b")
+		a, b := peers[0], peers[1]
 		if c, err := b.Pipe(t.Context(), "a"); err == nil {
 			_ = c.Close()
 			t.Error("a takes a pipe that nobody there serves")

@@ -60,13 +60,8 @@ func cutExchange(t *bubble, peers ...*peer) {
 // has ended.
 func TestNewsWhenOnlyTheGossipWorks(t *testing.T) {
 	virtually(t, func(t *bubble) {
-		a := start(t, t.config("a"))
-		cfgB, cfgC := t.config("b"), t.config("c")
-		cfgB.Join, cfgC.Join = []string{a.GossipAddr()}, []string{a.GossipAddr()}
-		b, c := start(t, cfgB), start(t, cfgC)
-		for _, p := range []*peer{a, b, c} {
-			p.sees("a", "b", "c")
-		}
+		peers := together(t, "a", "b", "c")
+		a, b, c := peers[0], peers[1], peers[2]
 		cutExchange(t, a, b, c)
 		for _, p := range []*peer{a, c} {
 			p.eventually("has no fresh data of b", func() (string, bool) {

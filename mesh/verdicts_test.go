@@ -98,12 +98,9 @@ func TestLinksOf(t *testing.T) {
 // missed by nobody.
 func TestPartitionPicture(t *testing.T) {
 	virtually(t, func(t *bubble) {
-		a := start(t, t.config("a"))
-		cfgB, cfgC := t.config("b"), t.config("c")
-		cfgB.Join, cfgC.Join = []string{a.GossipAddr()}, []string{a.GossipAddr()}
-		b, c := start(t, cfgB), start(t, cfgC)
-		for _, p := range []*peer{a, b, c} {
-			p.sees("a", "b", "c")
+		peers := together(t, "a", "b", "c")
+		a, c := peers[0], peers[2]
+		for _, p := range peers {
 			p.eventually("reaches all, directly", func() (string, bool) {
 				got := p.View().Partition
 				links := p.reach.links(time.Now())
