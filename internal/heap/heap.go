@@ -28,7 +28,7 @@ func Bound() (end func()) {
 		return func() {}
 	}
 	b := &bound{percent: least, before: debug.SetGCPercent(least)} // a start leaves much behind
-	b.watch(&canary{b})
+	(&canary{b}).watch()
 	return b.end
 }
 
@@ -45,7 +45,7 @@ type bound struct {
 // before it is known.
 type canary struct{ *bound }
 
-func (b *bound) watch(c *canary) { runtime.SetFinalizer(c, (*canary).found) }
+func (c *canary) watch() { runtime.SetFinalizer(c, (*canary).found) }
 
 // found adapts to what the collection has left.
 func (c *canary) found() {
@@ -60,7 +60,7 @@ func (c *canary) found() {
 		b.percent = now
 		debug.SetGCPercent(now)
 	}
-	b.watch(c)
+	c.watch()
 }
 
 func (b *bound) end() {
